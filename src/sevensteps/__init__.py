@@ -1,0 +1,1 @@
+"""Train a picture classifier, and see every step of it learning."""

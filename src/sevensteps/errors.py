@@ -1,0 +1,73 @@
+"""Every error that sevensteps raises on purpose, in one tree.
+
+```
+SevenStepsError            it failed                                         exit code 1
+├── RequestError           it was asked wrongly; also a ValueError           exit code 2
+│   ├── DataError          the data cannot be trained on or evaluated
+│   └── ModelFolderError   a model folder is missing, damaged or not ours
+├── RefusedPicture         one file is not a picture that can be used; training goes on without it
+├── DownloadError          a named dataset could not be fetched whole
+├── StorageError           a file could not be written (full disk, no permission)
+└── TrainingError          the training itself broke down (a loss that is not finite)
+```
+
+A message says what happened and where, what was expected, and what to do (`hint`).
+"""
+
+from __future__ import annotations
+
+
+class SevenStepsError(Exception):
+    """Base of all errors raised on purpose. `hint` says what to do next.
+
+    >>> str(SevenStepsError("no folder 'x'", hint="check the spelling"))
+    "no folder 'x'\\n  hint: check the spelling"
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class RequestError(SevenStepsError, ValueError):
+    """What was asked for makes no sense: a negative learning rate, an unknown network."""
+
+    exit_code = 2
+
+
+class DataError(RequestError):
+    """The data, as they are, cannot be used: no pictures, one class, an unreadable CSV."""
+
+
+class ModelFolderError(RequestError):
+    """A model folder is missing, damaged, of another format version, or not a model folder."""
+
+
+class RefusedPicture(SevenStepsError):
+    """One file cannot be used as a picture. `reason` is a short code, `message` the details.
+
+    Reasons: `missing`, `empty`, `not-a-file`, `not-a-picture`, `truncated`, `corrupt`,
+    `too-large`, `no-scale`, `unreadable`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DownloadError(SevenStepsError):
+    """A file could not be downloaded whole and as expected, or unpacked safely."""
+
+
+class StorageError(SevenStepsError):
+    """A file could not be written: the disk is full, or the place is not writable."""
+
+
+class TrainingError(SevenStepsError):
+    """Training cannot go on: a loss that is not finite, a model that gives the wrong shape."""
