@@ -1,1 +1,67 @@
-"""Train a picture classifier, and see every step of it learning."""
+"""Train a picture classifier, and see every step of it learning.
+
+The names below are the public surface; each is imported when it is first used, so that importing sevensteps costs
+almost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models import networks
+    from .data.dataloader import DataLoader
+    from .data.dataloaders import DataLoaders
+    from .data.preprocessing import Preprocessing
+    from .errors import SevenStepsError
+    from .interval import Accuracy
+    from .models.evaluation import Evaluation
+    from .models.pixel_similarity import PixelSimilarity
+    from .models.predictor import Prediction, Predictor
+    from .training.callbacks import Callback
+    from .training.learner import Learner
+    from .training.losses import l1, mnist_loss, mse, rmse
+    from .training.metrics import accuracy, batch_accuracy, error_rate
+    from .training.optimizers import SGD, AdamW, BasicOptim
+    from .training.train import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "SGD": "training.optimizers",
+    "Accuracy": "interval",
+    "AdamW": "training.optimizers",
+    "BasicOptim": "training.optimizers",
+    "Callback": "training.callbacks",
+    "DataLoader": "data.dataloader",
+    "DataLoaders": "data.dataloaders",
+    "Evaluation": "models.evaluation",
+    "Learner": "training.learner",
+    "PixelSimilarity": "models.pixel_similarity",
+    "Prediction": "models.predictor",
+    "Predictor": "models.predictor",
+    "Preprocessing": "data.preprocessing",
+    "SevenStepsError": "errors",
+    "accuracy": "training.metrics",
+    "batch_accuracy": "training.metrics",
+    "error_rate": "training.metrics",
+    "l1": "training.losses",
+    "mnist_loss": "training.losses",
+    "mse": "training.losses",
+    "networks": "models",
+    "rmse": "training.losses",
+    "train": "training.train",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sevensteps' has no attribute {name!r}")
+    home = importlib.import_module(f".{_HOMES[name]}", __name__)
+    return importlib.import_module(".models.networks", __name__) if name == "networks" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,111 @@
+"""A collection as something that gives many items at once: columns where it can be, item by item where not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset, default_collate
+
+from ..errors import DataError
+
+
+class Batched(Protocol):
+    """A collection that can give many items at once."""
+
+    def __len__(self) -> int: ...
+    def batch(self, indices: Tensor) -> Any:
+        """The items at `indices` (int64, shape (N,)), collated."""
+
+
+class Columns:
+    """Tensors of equal length, read side by side; `single` where items are no tuples."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, single: bool = False) -> None:
+        self.tensors, self.single = tuple(tensors), single
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    @property
+    def labels(self) -> Tensor:
+        """The second column: the targets."""
+        return self.tensors[1]
+
+    def take(self, indices: Sequence[int]) -> Columns:
+        """The rows at `indices`, as columns of their own."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return Columns([column[chosen] for column in self.tensors], single=self.single)
+
+    def batch(self, indices: Tensor) -> Any:
+        """The rows at `indices` of every column."""
+        rows = tuple(column.index_select(0, indices) for column in self.tensors)
+        return rows[0] if self.single else rows
+
+
+class Items:
+    """Any sequence: its items are taken one by one and collated as torch does it."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, indices: Tensor) -> Any:
+        """The items at `indices`, stacked; strings and other objects as tuples."""
+        items = [self.items[i] for i in indices.tolist()]
+        try:
+            batch = default_collate(items)
+        except (TypeError, RuntimeError) as error:
+            raise DataError(
+                f"items like {type(items[0]).__name__} cannot be stacked into a batch: {error}",
+                hint="give tensors, arrays or numbers of one shape; pictures of mixed sizes must be resized first",
+            ) from error
+        return tuple(batch) if isinstance(batch, list) else batch
+
+
+def as_batched(collection: Any) -> Batched:
+    """`collection` itself where it gives batches; else its columns or items. Raises `DataError` if it is none."""
+    if hasattr(collection, "batch") and hasattr(collection, "__len__"):
+        return collection  # type: ignore[no-any-return]
+    if isinstance(collection, TensorDataset):
+        return Columns(collection.tensors)
+    if isinstance(collection, Tensor):
+        return Columns([collection], single=True)
+    if not hasattr(collection, "__getitem__") or isinstance(collection, dict):
+        if not isinstance(collection, Iterable):
+            raise DataError(
+                f"{type(collection).__name__} is no collection", hint="give a list, a range, a torch Dataset"
+            )
+        collection = list(collection)
+    if not hasattr(collection, "__len__"):
+        raise DataError(f"{type(collection).__name__} has no length", hint="a DataLoader needs len() to draw an order")
+    return _columns(collection) or Items(collection)
+
+
+def _columns(collection: Collection[Any]) -> Columns | None:
+    """The collection as columns, where it is a list, tuple or range of (tuples of) numbers and equal tensors."""
+    if not isinstance(collection, (list, tuple, range)) or not collection:
+        return None
+    single = not isinstance(collection[0], tuple)
+    rows: Iterable[tuple[Any, ...]] = ((item,) for item in collection) if single else collection
+    try:
+        columns = list(zip(*rows, strict=True))
+        return Columns([_stack(column) for column in columns], single=single)
+    except (TypeError, ValueError, RuntimeError):
+        return None  # ragged or not numbers: items are collated one by one
+
+
+def _stack(column: Sequence[Any]) -> Tensor:
+    first = column[0]
+    if isinstance(first, Tensor):
+        if any(item.dtype != first.dtype for item in column):
+            raise TypeError("tensors of several types")
+        return torch.stack(list(column))
+    if isinstance(first, (bool, int, float)) and all(type(item) is type(first) for item in column):
+        dtype = torch.float64 if isinstance(first, float) else None  # as torch's default_collate
+        return torch.tensor(column, dtype=dtype)
+    raise TypeError("not numbers")

@@ -1,0 +1,66 @@
+"""A CSV that names the pictures: columns `path,label[,split]`, or `fname,label[,is_valid]` as fastai writes it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ..errors import DataError
+from .listing import SPLIT_NAMES, Labelled, Listing, Refused
+
+PATH_COLUMNS = ("path", "fname", "file_name", "filepath", "filename", "name")
+YES, NO = {"true", "1", "yes", "t"}, {"false", "0", "no", "f", ""}
+
+
+def list_csv(file: str | Path) -> Listing:
+    """The pictures that a CSV names, by split and class. Paths are relative to the CSV's folder.
+
+    Columns: one of `path`, `fname`, `file_name`, `filepath`, `filename`, `name`; `label`; and at most one of
+    `split` (train, valid, val, validation, test) and `is_valid` (true or false). A row that names a missing
+    file, or no label, is listed as refused and the rest goes on. Raises `DataError` for a file that is no
+    such CSV.
+    """
+    file = Path(file)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            rows = list(csv.DictReader(text, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"cannot read {file} as a CSV: {error}",
+            hint="expected UTF-8 text with a header line: path,label[,split]",
+        ) from error
+    columns = [name for name in (rows[0] if rows else {}) if name]
+    path_column = next((name for name in PATH_COLUMNS if name in columns), None)
+    if path_column is None or "label" not in columns:
+        raise DataError(
+            f"{file} has the columns {', '.join(columns) or 'none'}" if rows else f"{file} names no pictures",
+            hint="expected a header line with path,label[,split]; fname, file_name, filepath for path, is_valid for split",
+        )
+    listing = Listing(file.parent)
+    for number, row in enumerate(rows, start=2):
+        name, label = (row[path_column] or "").strip(), (row["label"] or "").strip()
+        split = _split_of(row, f"{file}, line {number}")
+        path = file.parent / name
+        if not name or not label:
+            listing.refused.append(
+                Refused(f"{file.name} line {number}", "no-label", "the line lacks a path or a label")
+            )
+        elif "\0" in name or not path.exists():
+            listing.refused.append(
+                Refused(name, "missing", f"line {number} of {file.name} names a file that is not there")
+            )
+        else:
+            listing.splits.setdefault(split, []).append(Labelled(path, label))
+    return listing
+
+
+def _split_of(row: dict[str, str | None], where: str) -> str:
+    if "split" in row:
+        value = (row["split"] or "train").strip().lower()
+        if value in SPLIT_NAMES:
+            return SPLIT_NAMES[value]
+        raise DataError(f"{where}: the split is {value!r}", hint="expected train, valid (val, validation) or test")
+    value = (row.get("is_valid") or "").strip().lower()
+    if value in YES | NO:
+        return "valid" if value in YES else "train"
+    raise DataError(f"{where}: is_valid is {value!r}", hint="expected true or false")

@@ -1,0 +1,81 @@
+"""Which file belongs to which split and class, before any picture is opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError
+
+SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
+               "test": "test", "testing": "test"}  # fmt: skip
+
+
+class Refused(NamedTuple):
+    """One file that was not used: its path relative to the data, a reason code, and the details."""
+
+    path: str
+    reason: str
+    message: str
+
+
+class Labelled(NamedTuple):
+    """One file and the name of its class."""
+
+    path: Path
+    label: str
+
+
+@dataclass
+class Listing:
+    """What a folder or a CSV names: `splits` maps "train", "valid", "test" to labelled files.
+
+    `root` is what paths in messages are relative to.
+    """
+
+    root: Path
+    splits: dict[str, list[Labelled]] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+    def relative(self, path: Path) -> str:
+        """`path` as it is shown to people: relative to the data where it lies inside."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def check_classes(labels: dict[str, list[str]], where: str) -> list[str]:
+    """The sorted class names of the training split, after checking that the splits make sense.
+
+    `labels` maps each split to the class names of its usable pictures, one a picture. Raises `DataError`
+    for no pictures, one class, or a class in another split that the training split lacks.
+    """
+    if not labels.get("train"):
+        raise DataError(
+            f"no usable pictures to train on in {where}",
+            hint="expected train/<class>/*, or <class>/* alone, with JPEG, PNG, WebP, GIF, BMP, TIFF or PPM files",
+        )
+    vocab = sorted(set(labels["train"]))
+    if len(vocab) < 2:
+        raise DataError(
+            f"only one class, {vocab[0]!r}, in {where}",
+            hint="a classifier needs pictures of at least two classes, each in a folder of its own",
+        )
+    for split in ("valid", "test"):
+        check_known(labels.get(split, []), vocab, split, where)
+    return vocab
+
+
+def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: str) -> None:
+    """Raise `DataError` where `labels` has classes that are not in `vocab`."""
+    known = set(vocab)
+    strange = Counter(label for label in labels if label not in known)
+    if strange:
+        named = ", ".join(f"{name!r} ({count:,} pictures)" for name, count in sorted(strange.items())[:5])
+        raise DataError(
+            f"{split} has classes that training did not have, in {where}: {named}",
+            hint=f"the classes are {', '.join(map(repr, vocab[:10]))}{' …' if len(vocab) > 10 else ''}; add pictures of the "
+            f"new class to train and train again, or take it out of {split}",
+        )

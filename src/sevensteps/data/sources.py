@@ -1,0 +1,60 @@
+"""Whatever the user names as their data: nothing, a folder, a CSV, IDX files, or a dataset by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .pictures import LabelledData, from_arrays
+from .preprocessing import Preprocessing
+from .reading import Progress, read_listing
+
+DIGITS = "scikit-learn's embedded handwritten digits"
+
+
+def read_source(
+    source: str | Path | None = None,
+    preprocessing: Preprocessing | None = None,
+    progress: Progress | None = None,
+) -> LabelledData:
+    """Read `source` into memory; `DataLoaders.from_data` makes loaders of it.
+
+    None is scikit-learn's embedded handwritten digits. A path is a folder of pictures, a CSV, or a folder of IDX
+    files. A name that is no path but a known dataset's (`mnist`, `cifar10` …) is downloaded once and kept in the
+    cache. `preprocessing` fixes size and channels. Raises `DataError`, `DownloadError`.
+    """
+    data = _read(source, preprocessing, progress)
+    return data.resized(preprocessing) if preprocessing else data
+
+
+def _read(source: str | Path | None, preprocessing: Preprocessing | None, progress: Progress | None) -> LabelledData:
+    from .csv_labels import list_csv
+    from .folders import list_folder
+    from .idx import find_idx, load_idx
+    from .samples import DATASETS, digits, fetch
+
+    if source is None:
+        pixels, labels, vocab = digits()
+        return from_arrays({"train": (pixels, np.array(vocab)[labels])}, DIGITS)
+    path = Path(source)
+    if not path.exists() and str(source) in DATASETS:
+        dataset = DATASETS[str(source)]
+        path = fetch(dataset.name, progress=progress and (lambda done, total: progress("downloading", done, total)))
+        if dataset.layout == "cifar":
+            from .cifar import read_cifar
+
+            splits, names = read_cifar(path)
+            arrays = {split: (x, np.array(names)[y]) for split, (x, y) in splits.items()}
+            return from_arrays(arrays, dataset.name)
+    if path.is_file():
+        return read_listing(list_csv(path), preprocessing, progress)
+    if path.is_dir() and find_idx(path):
+        return from_arrays(load_idx(path), str(path))
+    if not path.exists():
+        raise DataError(
+            f"no such path, and no dataset of that name: {source}",
+            hint=f"check the spelling; the datasets by name are {', '.join(sorted(DATASETS))}",
+        )
+    return read_listing(list_folder(path), preprocessing, progress)

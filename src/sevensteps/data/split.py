@@ -1,0 +1,39 @@
+"""Cutting a validation split from the training pictures: stratified, seeded, covering all, overlapping none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import DataError
+from ..randomness import permutation
+
+VALID_FRACTION = 0.2
+VALID_AT_MOST = 5_000
+
+
+def stratified_split(labels: np.ndarray, seed: int = 0, fraction: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of a training and a validation part of `labels` (int, shape (N,)), both sorted.
+
+    Every class gives the same fraction, rounded, but at least one picture to each part. Where no fraction is
+    given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. Raises
+    `DataError` where a class has a single picture.
+
+    >>> train, valid = stratified_split(np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
+    >>> len(train), np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])[valid].tolist()
+    (8, [0, 1])
+    """
+    labels = np.asarray(labels)
+    if fraction is None:
+        fraction = min(VALID_FRACTION, VALID_AT_MOST / max(len(labels), 1))
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise DataError(
+                f"a class has one picture only (picture {members[0]}), so no validation split can be cut from it",
+                hint="add pictures of this class, or give a folder valid/<class>/* of your own",
+            )
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        chosen.append(members[permutation(len(members), seed, "split", int(label))[:count]])
+    valid = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(labels)), valid), valid

@@ -1,0 +1,28 @@
+"""Where tensors live: the device that the user names, or the best that the machine has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" is the GPU where there is one. Raises `RequestError` if it is not there."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if there[device])
+    kind = name.partition(":")[0]
+    if kind not in there:
+        raise RequestError(f"no device is called {name!r}", hint=f"expected one of {', '.join(DEVICES)}")
+    if not there[kind]:
+        found = ", ".join(device for device, is_there in there.items() if is_there)
+        raise RequestError(f"this machine has no {name} device that torch can use", hint=f"it has: {found}")
+    return torch.device(name)

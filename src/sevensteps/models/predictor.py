@@ -1,0 +1,77 @@
+"""A saved model that answers: a picture in, a class and its probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..data.preprocessing import Preprocessing, as_input
+from ..errors import RefusedPicture
+from .model_folder import ModelFolder
+
+BATCH_SIZE = 256
+
+
+class Prediction(NamedTuple):
+    """The most probable class, and the probability of each class by name, adding up to 1."""
+
+    label: str
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`."""
+        return self.probabilities[self.label]
+
+
+class Predictor:
+    """A model folder (or a run folder, or a `ModelFolder` in memory), ready to answer.
+
+    A picture may be a path, bytes, a binary file, a PIL image or an array of pixels; it is treated as the training
+    pictures were. Raises `ModelFolderError` for a folder that is none.
+    """
+
+    def __init__(self, folder: str | Path | ModelFolder, device: str | torch.device = "cpu") -> None:
+        loaded = folder if isinstance(folder, ModelFolder) else ModelFolder.load(folder)
+        self.device = torch.device(device)
+        self.model: nn.Module = loaded.model.to(self.device).eval()
+        self.classes: list[str] = loaded.classes
+        self.preprocessing: Preprocessing = loaded.preprocessing
+
+    def predict(self, picture: Any) -> Prediction:
+        """The class of one picture and the probabilities of all. Raises `RefusedPicture` if it cannot be read."""
+        return self.of_probabilities(self.probabilities(self.preprocessing.pixels(picture)[None])[0])
+
+    def predict_many(self, pictures: Iterable[Any]) -> Iterator[Prediction | RefusedPicture]:
+        """An answer for each picture, in order; a refused picture gives its error, and the rest goes on."""
+        waiting: list[Tensor | RefusedPicture] = []
+        for picture in pictures:
+            try:
+                waiting.append(self.preprocessing.pixels(picture))
+            except RefusedPicture as refused:
+                waiting.append(refused)
+            if len(waiting) == BATCH_SIZE:
+                yield from self._answers(waiting)
+                waiting = []
+        yield from self._answers(waiting)
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Probabilities of the classes (float32, N×classes) for pixels (uint8, N×C×H×W)."""
+        with torch.inference_mode():
+            preds: Tensor = self.model(as_input(pixels.to(self.device)))
+            return preds.softmax(1).cpu()
+
+    def of_probabilities(self, probabilities: Tensor) -> Prediction:
+        """A `Prediction` from one row of probabilities, shape (classes,)."""
+        named = dict(zip(self.classes, probabilities.tolist(), strict=True))
+        return Prediction(self.classes[int(probabilities.argmax())], named)
+
+    def _answers(self, waiting: Sequence[Tensor | RefusedPicture]) -> Iterator[Prediction | RefusedPicture]:
+        good = [pixels for pixels in waiting if isinstance(pixels, Tensor)]
+        rows = iter(self.probabilities(torch.stack(good)) if good else ())
+        for item in waiting:
+            yield item if isinstance(item, RefusedPicture) else self.of_probabilities(next(rows))

@@ -1,0 +1,267 @@
+"""The Learner: the seven steps of stochastic gradient descent, and everything that listens to them.
+
+1. initialise  2. predict  3. loss  4. gradient  5. step  6. repeat  7. stop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.dataloader import DataLoader
+from ..data.dataloaders import DataLoaders
+from ..devices import choose_device
+from ..errors import RequestError
+from ..models.function_model import FunctionModel
+from ..models.model_folder import ModelFolder
+from ..models.predictor import Prediction, Predictor
+from ..models.summary import summary
+from ..randomness import seed_for, torch_seeded
+from .callbacks import (
+    EVENTS,
+    Callback,
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelTrainException,
+    CancelValidException,
+)
+from .losses import cross_entropy
+from .optimizers import SGD, OptFunc, check_lr, set_lr
+from .recorder import EpochTable, Recorder
+from .schedules import Schedule, constant, one_cycle
+
+
+class Learner:
+    """Trains `model` on `dls.train`, watching `dls.valid`.
+
+    `model` is any `nn.Module`, or a plain function of tensors; `loss_func(preds, yb)` any callable (cross-entropy if
+    not given); `opt_func(params, lr=…)` makes the optimizer; `metrics` is one metric or several; `cbs` are listeners;
+    `seed` draws the order of the pictures, augmentation and dropout; `device` is "auto", "cpu", "cuda" or "mps".
+
+    While it trains, `xb`, `yb`, `preds`, `loss`, `lr` and the gradients of the batch lie open as plain attributes.
+    `recorder` keeps the figures. Raises `RequestError` for arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        dls: DataLoaders,
+        model: nn.Module | Callable[[Tensor], Tensor],
+        *,
+        loss_func: Callable[[Tensor, Tensor], Tensor] | None = None,
+        opt_func: OptFunc = SGD,
+        lr: float = 1e-3,
+        metrics: Any = None,
+        cbs: Callback | Iterable[Callback] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        quiet: bool = False,
+    ) -> None:
+        self.dls, self.seed, self.default_lr = dls, seed, check_lr(lr)
+        self.device = choose_device(device)
+        self.model = model.to(self.device) if isinstance(model, nn.Module) else FunctionModel(model)
+        self.loss_func, self.opt_func = loss_func or cross_entropy, opt_func
+        self.metrics: list[Any] = _as_list(metrics)
+        self.recorder = Recorder()
+        self.cbs: list[Callback] = [self.recorder, *([] if quiet else [EpochTable()]), *_as_list(cbs)]
+        self.opt: Any = None
+        self.epoch = 0  # epochs begun since this Learner was made
+        self.training = False
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+
+    # -- the seven steps ------------------------------------------------------------------------------------------
+
+    def fit(self, epochs: int, lr: float | None = None, *, schedule: Schedule = constant, cbs: Any = None) -> None:
+        """Train for `epochs` passes over the training set at learning rate `lr`, or as `schedule` varies it."""
+        self._initialise(epochs, lr, schedule, _as_list(cbs))  # step 1
+        with torch_seeded(self.seed, "fit"):
+            self._during("fit", CancelFitException, self._repeat)  # steps 6 and 7
+
+    def _initialise(self, epochs: int, lr: float | None, schedule: Schedule, cbs: list[Callback]) -> None:
+        self.epochs, self.schedule = _check_epochs(epochs), schedule
+        self.lr = self.lr_max = self.default_lr if lr is None else check_lr(lr)
+        self.opt = self.opt or self.opt_func(self.model.parameters(), lr=self.lr)
+        self.step_in_fit, self.steps_per_epoch = 0, _length(self.dls.train)
+        self.progress = 0.0
+        self._listen(cbs)
+
+    def _predict(self) -> None:
+        self.preds = self.model(self.xb)
+        self._tell("after_pred")
+
+    def _loss(self) -> None:
+        self.loss = self.loss_func(self.preds, self.yb)
+        self._tell("after_loss")
+
+    def _gradient(self) -> None:
+        self._tell("before_backward")
+        self.opt.zero_grad()  # backward adds to the gradients that are there
+        self.loss.backward()
+        self._tell("after_backward")
+
+    def _step(self) -> None:
+        self._tell("before_step")
+        self.opt.step()
+        self._tell("after_step")
+
+    def _repeat(self) -> None:
+        for _ in range(self.epochs):  # and stop: after so many epochs, or when a listener cancels the fit
+            self.epoch += 1
+            self._during("epoch", CancelEpochException, self._one_epoch)
+
+    def _one_epoch(self) -> None:
+        self._during("train", CancelTrainException, self._train)
+        if self.dls.valid is not None:
+            self._during("validate", CancelValidException, lambda: self._validate(self.dls.valid))
+
+    def _train(self) -> None:
+        self.training = True
+        self.model.train()
+        for self.step_in_epoch, batch in enumerate(self._batches(self.dls.train)):
+            torch.manual_seed(seed_for(self.seed, "model", self.epoch, self.step_in_epoch))
+            self._take(batch)
+            self.advance_to(self.step_in_fit / (self.epochs * self.steps_per_epoch))
+            self._one_batch(self._predict, self._loss, self._gradient, self._step)
+            self.step_in_fit += 1
+
+    def _validate(self, dl: Any) -> None:
+        self.training = False
+        self.model.eval()
+        with torch.no_grad():
+            for batch in self._batches(dl):
+                self._take(batch)
+                self._one_batch(self._predict, self._loss)
+
+    def _one_batch(self, *steps: Callable[[], None]) -> None:
+        try:
+            self._tell("before_batch")
+            for step in steps:
+                step()
+        except CancelBatchException:
+            self._tell("after_cancel_batch")
+        self._tell("after_batch")
+
+    # -- what a user does besides -----------------------------------------------------------------------------------
+
+    def fit_one_cycle(self, epochs: int, lr: float | None = None, *, cbs: Any = None) -> None:
+        """Train with the learning rate going up to `lr` and down again, once over all epochs (Smith & Topin 2017)."""
+        self.fit(epochs, lr, schedule=one_cycle, cbs=cbs)
+
+    def validate(self, dl: Any = None) -> list[float]:
+        """[loss, metric, …] over `dl`, by default the validation set. Changes no weight."""
+        dl = self._valid(dl)
+        self._listen([])
+        self._during("validate", CancelValidException, lambda: self._validate(dl))
+        return self.recorder.validation
+
+    def get_preds(self, dl: Any = None) -> tuple[Tensor, Tensor]:
+        """Raw scores (N×classes) and targets (N) for all of `dl`, by default the validation set; on the CPU."""
+        self.model.eval()
+        pairs = []
+        with torch.no_grad():
+            for batch in self._batches(self._valid(dl)):
+                self._take(batch)
+                pairs.append((self.model(self.xb).cpu(), self.yb.cpu()))
+        if not pairs:
+            raise RequestError("the loader has no batch to predict", hint="give a loader with pictures in it")
+        preds, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
+        return preds, targets
+
+    def predict(self, picture: Any) -> Prediction:
+        """The class of one picture (a path, bytes, a PIL image, an array) and the probability of each class."""
+        return Predictor(self._as_folder(), self.device).predict(picture)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a model folder. Raises `RequestError` where `folder` exists, unless `overwrite`."""
+        if Path(folder).exists() and not overwrite:
+            raise RequestError(f"{folder} exists already", hint="choose another name, or pass overwrite=True")
+        return self._as_folder().save(folder)
+
+    def load(self, folder: str | Path) -> Learner:
+        """Take the weights of a model folder of the same network. Raises `ModelFolderError`, `RequestError`."""
+        loaded = ModelFolder.load(folder)
+        if getattr(self.model, "architecture", None) != loaded.model.architecture:
+            raise RequestError(
+                f"{folder} holds another network: {loaded.model.architecture}", hint="build the same network"
+            )
+        self.model.load_state_dict(loaded.model.state_dict())
+        return self
+
+    def summary(self) -> str:
+        """A table of the layers: what each gives, and how many parameters it has."""
+        return summary(self.model, self.dls.one_batch()[0][:2].to(self.device))
+
+    def advance_to(self, progress: float) -> None:
+        """Set the learning rate for a point of the schedule, 0 to 1, unless it is past that already."""
+        self.progress = max(self.progress, progress)
+        self.lr = self.schedule(self.progress, self.lr_max)
+        set_lr(self.opt, self.lr)
+
+    # -- how the loop is wired --------------------------------------------------------------------------------------
+
+    def _during(self, part: str, cancel: type[Exception], body: Callable[[], None]) -> None:
+        try:
+            self._tell("before_" + part)
+            body()
+        except cancel:
+            self._tell("after_cancel_" + part)
+        self._tell("after_" + part)
+
+    def _tell(self, event: str) -> None:
+        for listener in self._listeners[event]:
+            listener()
+
+    def _listen(self, more: list[Callback]) -> None:
+        listening = sorted([*self.cbs, *more], key=lambda callback: callback.order)
+        for callback in listening:
+            callback.learn = self
+        self._listeners = {
+            event: [getattr(callback, event) for callback in listening if hasattr(callback, event)] for event in EVENTS
+        }
+
+    def _batches(self, dl: Any) -> Iterator[Any]:
+        return dl.batches(seed=self.seed, epoch=self.epoch) if isinstance(dl, DataLoader) else iter(dl)
+
+    def _take(self, batch: Any) -> None:
+        if not isinstance(batch, Sequence) or len(batch) != 2:
+            raise RequestError(
+                f"a batch is a {type(batch).__name__} that is no pair",
+                hint="each item of the data must be (input, target)",
+            )
+        self.xb, self.yb = (part.to(self.device, non_blocking=True) for part in batch)
+        self.pictures = len(self.yb)
+
+    def _valid(self, dl: Any) -> Any:
+        dl = self.dls.valid if dl is None else dl
+        if dl is None:
+            raise RequestError("there is no validation set", hint="give DataLoaders a valid loader, or name a loader")
+        return dl
+
+    def _as_folder(self) -> ModelFolder:
+        if self.dls.vocab is None or self.dls.preprocessing is None:
+            raise RequestError(
+                "these data loaders know no class names or no preprocessing, so a picture cannot be predicted or the model saved",
+                hint="make them with DataLoaders.from_folder, from_csv or from_arrays; get_preds(dl) needs neither",
+            )
+        return ModelFolder(self.model, self.dls.vocab, self.dls.preprocessing)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _check_epochs(epochs: int) -> int:
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise RequestError(f"the number of epochs is {epochs!r}", hint="expected a whole number, 1 or more")
+    return epochs
+
+
+def _length(dl: Any) -> int:
+    steps = len(dl)
+    if not steps:
+        raise RequestError("the training loader has no batch", hint="it has no pictures, or drops a last, short batch")
+    return steps

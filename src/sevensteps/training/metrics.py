@@ -1,0 +1,103 @@
+"""Metrics: what people read, on the validation set. Each maps (preds, targets) to a number.
+
+A metric is a function, averaged over batches weighted by their pictures so that a short last batch does not bend
+it; or an object with `update(preds, targets)`, `compute()` and `reset()`, as torchmetrics has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+def accuracy(preds: Tensor, targets: Tensor) -> Tensor:
+    """The fraction whose greatest score is at the right class; `preds` N×classes, `targets` int64, N.
+
+    >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0])).item()
+    0.5
+    """
+    return (preds.argmax(-1) == targets.view(preds.shape[:-1])).float().mean()
+
+
+def error_rate(preds: Tensor, targets: Tensor) -> Tensor:
+    """One minus the accuracy.
+
+    >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0])).item()
+    0.5
+    """
+    return 1 - accuracy(preds, targets)
+
+
+def batch_accuracy(preds: Tensor, targets: Tensor) -> Tensor:
+    """For two classes and one score: the fraction where sigmoid(score) > 0.5 agrees with the target, 1 or 0.
+
+    `preds` and `targets` have one shape. fastbook, chapter 4.
+
+    >>> batch_accuracy(torch.tensor([[2.0], [-1.0]]), torch.tensor([[1], [1]])).item()
+    0.5
+    """
+    return ((preds.sigmoid() > 0.5) == targets).float().mean()
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A metric that keeps its own account over an epoch."""
+
+    def update(self, preds: Tensor, targets: Tensor) -> Any:
+        """Take one batch into the account."""
+
+    def compute(self) -> Any:
+        """The value over all batches since `reset`."""
+
+    def reset(self) -> Any:
+        """Begin a new account."""
+
+
+class Mean:
+    """A function of (preds, targets) averaged over batches, each weighted by its number of pictures.
+
+    Nothing is read from the device before `compute`.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Any], name: str | None = None) -> None:
+        self.function = function
+        self.name = name or name_of(function)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new account."""
+        self.total: Tensor | float = 0.0
+        self.n = 0
+
+    def update(self, preds: Tensor, targets: Tensor) -> None:
+        """Take one batch into the account."""
+        self.add(self.function(preds, targets), len(targets))
+
+    def add(self, value: Any, n: int) -> None:
+        """Take a mean over `n` pictures into the account."""
+        value = value.detach() if isinstance(value, Tensor) else value
+        self.total = self.total + value * n
+        self.n += n
+
+    def compute(self) -> float:
+        """The mean over all pictures since `reset`; not a number where there were none."""
+        return float(self.total) / self.n if self.n else float("nan")
+
+
+def as_metric(metric: Any) -> Metric:
+    """`metric` itself where it keeps an account, else a `Mean` of the function that it is."""
+    return metric if isinstance(metric, Metric) and not isinstance(metric, type) else Mean(metric)
+
+
+def name_of(thing: Any) -> str:
+    """The name under which a metric or a loss stands in a table."""
+    name = getattr(thing, "name", None) or getattr(thing, "__name__", None)
+    return name if isinstance(name, str) else type(thing).__name__
+
+
+def as_number(value: Any) -> float:
+    """A metric's value as a Python float; a tensor must have one element."""
+    return float(value.item()) if isinstance(value, torch.Tensor) else float(value)

@@ -1,0 +1,124 @@
+"""Optimizers: how a gradient changes the weights. Each is held equal to torch's by a test.
+
+An `opt_func` is anything that makes an optimizer from parameters and a learning rate: `BasicOptim`, `SGD`,
+`AdamW`, `torch.optim.Adam`, `functools.partial(SGD, momentum=0.9)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import RequestError
+
+OptFunc = Callable[..., Any]
+
+
+class BasicOptim:
+    """weights -= gradient × lr, as chapter 4 writes it: "Creating an Optimizer"."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        self.params, self.lr = list(params), check_lr(lr)
+
+    def step(self) -> None:
+        """Change the weights in place; those without a gradient stay."""
+        for p in self.params:
+            if p.grad is not None:
+                p.data -= p.grad.data * self.lr
+
+    def zero_grad(self) -> None:
+        """Forget the gradients: `backward` would add to them."""
+        for p in self.params:
+            p.grad = None
+
+
+class SGD(BasicOptim):
+    """Stochastic gradient descent, with momentum and weight decay where they are not 0; all weights at once.
+
+    grad ← grad + weight_decay × weights; average ← momentum × average + grad; weights ← weights - lr × average.
+    As `torch.optim.SGD` (its documentation gives the same formula).
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr)
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.averages: dict[Tensor, Tensor] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the weights in place; those without a gradient stay."""
+        params = [p for p in self.params if p.grad is not None]
+        if not params:
+            return
+        grads: Any = [p.grad for p in params]
+        if self.weight_decay:
+            grads = torch._foreach_add(grads, params, alpha=self.weight_decay)
+        if self.momentum:
+            for p, grad in zip(params, grads, strict=True):
+                average = self.averages.get(p)
+                self.averages[p] = grad.clone() if average is None else average.mul_(self.momentum).add_(grad)
+            grads = [self.averages[p] for p in params]
+        torch._foreach_add_(params, grads, alpha=-self.lr)
+
+
+class AdamW(BasicOptim):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), as `torch.optim.AdamW`.
+
+    Weights of one dimension (biases, batch norms) decay too, as in torch.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.steps = 0
+        self.averages: dict[Tensor, tuple[Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the weights in place; those without a gradient stay."""
+        self.steps += 1
+        params = [p for p in self.params if p.grad is not None]
+        if not params:
+            return
+        grads: Any = [p.grad for p in params]
+        for p in params:
+            if p not in self.averages:
+                self.averages[p] = torch.zeros_like(p), torch.zeros_like(p)
+        means = [self.averages[p][0] for p in params]
+        squares = [self.averages[p][1] for p in params]
+        beta1, beta2 = self.betas
+        torch._foreach_mul_(params, 1 - self.lr * self.weight_decay)
+        torch._foreach_lerp_(means, grads, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
+        denominators = torch._foreach_sqrt(squares)
+        torch._foreach_div_(denominators, math.sqrt(1 - beta2**self.steps))
+        torch._foreach_add_(denominators, self.eps)
+        torch._foreach_addcdiv_(params, means, denominators, -self.lr / (1 - beta1**self.steps))
+
+
+def check_lr(lr: float) -> float:
+    """`lr` as it is. Raises `RequestError` unless it is a finite number above 0."""
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not math.isfinite(lr) or lr <= 0:
+        raise RequestError(f"the learning rate is {lr!r}", hint="expected a number above 0, such as 0.01")
+    return lr
+
+
+def set_lr(opt: Any, lr: float) -> None:
+    """Give an optimizer of ours, or one of torch's, another learning rate."""
+    if hasattr(opt, "param_groups"):
+        for group in opt.param_groups:
+            group["lr"] = lr
+    else:
+        opt.lr = lr

@@ -1,0 +1,158 @@
+"""The run folder: one training, its figures, and all that is needed to repeat it.
+
+`runs/<name>/`: `config.toml`, `environment.json`, `data.json`, `history.csv` (a row an epoch), `steps.csv` (a row a
+step), `predictions.csv` (a row a validation or test picture), `result.json` and `model/`, the model folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import RequestError
+from ..files import make_folder, storage_errors, write_json, write_text
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+
+
+class RunFolder:
+    """A run's folder; every file in it is written whole or not at all. Raises `StorageError`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, out: str | Path, name: str) -> RunFolder:
+        """A new folder `out/name`, or `out/name-2`, `-3` … where that is taken: no run is ever written over."""
+        out = make_folder(out)
+        name = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"
+        number = 1
+        with storage_errors(out / name):
+            while True:
+                path = out / (name if number == 1 else f"{name}-{number}")
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    number += 1
+                else:
+                    return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """A run that has been made. Raises `RequestError` where `path` is none."""
+        if not (Path(path) / "config.toml").is_file():
+            raise RequestError(
+                f"{path} is not a run folder", hint="expected a folder with config.toml, such as runs/digits"
+            )
+        return cls(path)
+
+    @property
+    def model(self) -> Path:
+        """Where its model folder is."""
+        return self.path / "model"
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """`config.toml`: what was asked for, and under [recipe] what was chosen where nothing was asked for."""
+        import tomli_w
+
+        write_text(self.path / "config.toml", tomli_w.dumps(_without_none(config)))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """One of the JSON files, by its name."""
+        write_json(self.path / name, value)
+
+    def read_json(self, name: str) -> Any:
+        """One of the JSON files. Raises `RequestError` where it is missing or no JSON."""
+        try:
+            return json.loads((self.path / name).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
+
+    def write_table(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
+        write_text(self.path / name, csv_text(head, rows))
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """The rows of one of the CSV files, none where there is no such file."""
+        path = self.path / name
+        return list(csv.DictReader(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A CSV with a header line, safe to open in a spreadsheet.
+
+    >>> csv_text(["name"], [["=1+1"], ["3"]])
+    "name\\n'=1+1\\n3\\n"
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([_safe_cell(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the figures depend on besides the data and the options: versions, processor, threads."""
+    from importlib.metadata import version
+
+    packages = ("sevensteps", "torch", "numpy", "pillow", "safetensors")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "git": _git_commit(),
+    }
+
+
+def fingerprint(parts: Iterable[tuple[str, Any]]) -> str:
+    """The SHA-256 of named tensors: the same for the same pictures, labels and splits."""
+    digest = hashlib.sha256()
+    for name, tensor in parts:
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _safe_cell(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,296 @@
+"""The main job: from labelled pictures to a trained, measured, saved classifier."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from ..data.dataloaders import DataLoaders
+from ..data.sources import read_source
+from ..devices import choose_device
+from ..errors import DataError, RequestError
+from ..interval import Accuracy
+from ..models import networks
+from ..models.evaluation import Evaluation
+from ..models.model_folder import ModelFolder, default_card
+from ..models.pixel_similarity import PixelSimilarity
+from .callbacks import Callback
+from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
+from .learner import Learner
+from .metrics import accuracy
+from .optimizers import AdamW, check_lr
+from .recipes import Recipe, default_network, recipe_for
+from .recorder import EpochRow
+from .run_folder import RunFolder, environment, fingerprint
+
+BASELINE = "pixel_similarity"
+
+
+class Watcher:
+    """Is told how the main job goes; does nothing by itself. The terminal's display is one."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`what` is under way: `done` of `total`."""
+
+    def found(self, dls: DataLoaders, where: str) -> None:
+        """The data are read."""
+
+    def baseline(self, evaluation: Evaluation) -> None:
+        """The pixel-similarity baseline was measured on the validation set."""
+
+    def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
+        """The network is made; training begins."""
+
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """An epoch has ended."""
+
+    def finished(self, result: TrainingResult) -> None:
+        """Everything is saved."""
+
+
+class Scored(NamedTuple):
+    """The answers for one split: `preds` N×classes, `targets` N, and how many are right."""
+
+    preds: torch.Tensor
+    targets: torch.Tensor
+    evaluation: Evaluation
+
+
+@dataclass
+class TrainingResult:
+    """What the main job ends with."""
+
+    run: RunFolder
+    dls: DataLoaders
+    model: ModelFolder
+    model_facts: dict[str, Any]
+    baseline: Evaluation
+    baseline_test: Evaluation | None
+    scored: dict[str, Scored]
+    epochs: list[EpochRow]
+    best_epoch: int
+    seconds: float
+    interrupted: bool
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `result.json` has it, and `--json` prints it."""
+        counts = {split: loader.n for split, loader in self.dls.splits.items()}
+        facts: dict[str, Any] = {
+            "run": str(self.run.path),
+            "classes": self.dls.vocab,
+            "pictures": {**counts, "refused": len(self.dls.refused), "per_class": self.dls.counts},
+            "model": {**self.model_facts, "folder": str(self.run.model)},
+            "baseline": _figures(self.baseline),
+            "epochs": [row._asdict() for row in self.epochs],
+            "best_epoch": self.best_epoch,
+            "seconds": round(self.seconds, 3),
+            "interrupted": self.interrupted,
+            "notes": self.dls.notes,
+            "refused": [refused._asdict() for refused in self.dls.refused],
+        }
+        for split, scored in self.scored.items():
+            facts[split] = _figures(scored.evaluation)
+        if self.baseline_test:
+            facts["baseline"]["test"] = _figures(self.baseline_test)
+        return facts
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    model: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path = "runs",
+    minutes: float | None = None,
+    watcher: Watcher | None = None,
+) -> TrainingResult:
+    """Read `data`, measure the baseline, train a network past it, and save both figures and model in a run folder.
+
+    `data` is a folder, a CSV, a folder of IDX files, a dataset's name, or None for the embedded digits; `model` a
+    registered network or "pixel_similarity"; what is None is chosen from the pictures. The network is chosen by the
+    validation set (the best epoch is kept); a test set is looked at once, at the end. Ctrl-C ends the training at the
+    next batch and keeps what was learned. Raises `RequestError`, `DataError`, `TrainingError`, `StorageError`.
+    """
+    started = time.perf_counter()
+    watcher = watcher or Watcher()
+    _check(model, epochs, lr, batch_size, minutes)
+    chosen_device = choose_device(device)
+    labelled = read_source(data, progress=watcher.progress)
+    if labelled.preprocessing is None:
+        raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
+    name = model or default_network(labelled.preprocessing)
+    recipe = recipe_for(
+        name, len(labelled.splits["train"].x) if "train" in labelled.splits else 0, labelled.preprocessing
+    )
+    given = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
+    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
+    dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=seed)
+    watcher.found(dls, labelled.where)
+    asked = {
+        "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
+        "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes,
+    }  # fmt: skip
+    run = _begin(out, data, dls, asked, name, recipe, chosen_device)
+
+    similarity = PixelSimilarity().fit(dls.train, dls.vocab)
+    baseline = similarity.evaluate(dls.valid)  # type: ignore[arg-type]
+    watcher.baseline(baseline)
+    network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
+    facts = {
+        "name": name,
+        "parameters": networks.count_parameters(network),
+        "operations": networks.count_operations(network, dls.input_shape),
+    }
+    folder = ModelFolder(network, dls.vocab or [], labelled.preprocessing)
+    folder.save(run.model)  # before training: a disk that is full is found out now
+    watcher.model(facts, recipe)
+    learn = Learner(
+        dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay),
+        metrics=accuracy, seed=seed, device=device, quiet=True,
+    )  # fmt: skip
+    best, interrupted = 0, False
+    if name != BASELINE:
+        best, interrupted = _fit(learn, recipe.epochs, run, folder, minutes, watcher)
+    scored = {split: _score(learn, dls.splits[split]) for split in ("valid", "test") if split in dls.splits}
+    result = TrainingResult(
+        run=run, dls=dls, model=folder, model_facts=facts, baseline=baseline,
+        baseline_test=similarity.evaluate(dls.test) if dls.test else None, scored=scored,
+        epochs=learn.recorder.rows, best_epoch=best, seconds=time.perf_counter() - started, interrupted=interrupted,
+        config=asked,
+    )  # fmt: skip
+    _finish(result)
+    watcher.finished(result)
+    return result
+
+
+def _check(
+    model: str | None, epochs: int | None, lr: float | None, batch_size: int | None, minutes: float | None
+) -> None:
+    if model is not None and model not in networks.names():
+        raise RequestError(f"no network is called {model!r}", hint=f"the networks are {', '.join(networks.names())}")
+    for what, number in (("epochs", epochs), ("batch size", batch_size)):
+        if number is not None and number < 1:
+            raise RequestError(f"the {what} is {number}", hint="expected a whole number, 1 or more")
+    if lr is not None:
+        check_lr(lr)
+    if minutes is not None and not minutes > 0:
+        raise RequestError(f"minutes is {minutes}", hint="expected a number above 0")
+
+
+def _fit(
+    learn: Learner, epochs: int, run: RunFolder, folder: ModelFolder, minutes: float | None, watcher: Watcher
+) -> tuple[int, bool]:
+    """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
+    best, log, stop = KeepBest(partial(folder.save_weights, run.model)), StepLog(), StopWhenAsked()
+    limits = [TimeLimit(minutes)] if minutes else []
+    with stop.listening():
+        learn.fit_one_cycle(epochs, cbs=[best, log, stop, *limits, _Reporter(run, log, watcher)])
+    if stop.asked and learn.step_in_fit:
+        now = _score(learn, learn.dls.valid).evaluation.accuracy.value
+        if now >= best.score:  # the weights of the moment are the best so far
+            folder.save_weights(run.model)
+            return learn.epoch, True
+    best.restore()
+    return best.epoch, stop.asked
+
+
+class _Reporter(Callback):
+    """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
+
+    def __init__(self, run: RunFolder, log: StepLog, watcher: Watcher) -> None:
+        self.run, self.log, self.watcher = run, log, watcher
+
+    def after_batch(self) -> None:
+        learn = self.learn
+        if learn.training:
+            self.watcher.progress(
+                f"epoch {learn.epoch} of {learn.epochs}", learn.step_in_epoch + 1, learn.steps_per_epoch
+            )
+
+    def after_epoch(self) -> None:
+        rows = self.learn.recorder.rows
+        head = ["epoch", "train_loss", "valid_loss", *rows[0].metrics, "seconds", "pictures_per_second"]
+        cells = [
+            [
+                row.epoch,
+                row.train_loss,
+                row.valid_loss,
+                *row.metrics.values(),
+                row.seconds,
+                row.pictures_per_second,
+            ]
+            for row in rows
+        ]
+        self.run.write_table("history.csv", head, cells)
+        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.watcher.epoch(rows[-1], self.learn.epochs)
+
+
+def _begin(
+    out: str | Path, data: str | Path | None, dls: DataLoaders, asked: dict[str, Any], name: str, recipe: Recipe,
+    device: torch.device,
+) -> RunFolder:  # fmt: skip
+    run = RunFolder.create(out, Path(data).resolve().stem if data is not None else "digits")
+    chosen = {
+        "model": name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
+        "weight_decay": recipe.weight_decay, "augment": str(recipe.augment or "none"),
+        "preprocessing": dls.preprocessing.rule if dls.preprocessing else None,
+    }  # fmt: skip
+    run.write_config(asked | {"recipe": chosen})
+    run.write_json("environment.json", environment(device))
+    parts = [(f"{split} {what}", getattr(loader.collection, what)) for split, loader in dls.splits.items()
+             for what in ("pixels", "labels")]  # fmt: skip
+    run.write_json(
+        "data.json",
+        {
+            "fingerprint": fingerprint(parts), "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes,
+            "notes": dls.notes, "refused": [refused._asdict() for refused in dls.refused],
+        },
+    )  # fmt: skip
+    return run
+
+
+def _score(learn: Learner, dl: Any) -> Scored:
+    preds, targets = learn.get_preds(dl)
+    return Scored(preds, targets, Evaluation.of(preds.argmax(1), targets, learn.dls.vocab or []))
+
+
+def _finish(result: TrainingResult) -> None:
+    rows: list[list[Any]] = []
+    vocab = result.dls.vocab or []
+    for split, (preds, targets, _) in result.scored.items():
+        probs, losses = preds.softmax(1).max(1), F.cross_entropy(preds, targets, reduction="none")
+        columns = (targets.tolist(), probs.indices.tolist(), probs.values.tolist(), losses.tolist())
+        names = result.dls.splits[split].collection.names
+        rows += [
+            [split, n, vocab[y], vocab[p], prob, loss] for n, y, p, prob, loss in zip(names, *columns, strict=True)
+        ]
+    result.run.write_table("predictions.csv", ["split", "picture", "class", "predicted", "probability", "loss"], rows)
+    result.run.write_json("result.json", result.to_dict())
+    sentences = [f"- {split}: {scored.evaluation.accuracy}" for split, scored in result.scored.items()] + [
+        f"- pixel similarity, the baseline, on valid: {result.baseline.accuracy}"
+    ]
+    result.model.save(result.run.model, default_card(result.model, "\n".join(["Accuracy:", "", *sentences])))
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    def one(score: Accuracy) -> dict[str, Any]:
+        return {"accuracy": score.value if score.n else None, "interval": list(score.interval), "n": score.n}
+
+    return one(evaluation.accuracy) | {
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "per_class": {name: one(score) for name, score in evaluation.per_class.items()},
+        "confusion": evaluation.confusion.tolist(),
+    }
