@@ -10,21 +10,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models import networks
-    from .data.dataloader import DataLoader
-    from .data.dataloaders import DataLoaders
-    from .data.preprocessing import Preprocessing
-    from .errors import SevenStepsError
-    from .interval import Accuracy
-    from .models.evaluation import Evaluation
-    from .models.pixel_similarity import PixelSimilarity
-    from .models.predictor import Prediction, Predictor
-    from .training.callbacks import Callback
-    from .training.learner import Learner
-    from .training.losses import l1, mnist_loss, mse, rmse
-    from .training.metrics import accuracy, batch_accuracy, error_rate
-    from .training.optimizers import SGD, AdamW, BasicOptim
-    from .training.train import train
+    from .data.dataloader import DataLoader as DataLoader
+    from .data.dataloaders import DataLoaders as DataLoaders
+    from .data.preprocessing import Preprocessing as Preprocessing
+    from .errors import SevenStepsError as SevenStepsError
+    from .interval import Accuracy as Accuracy
+    from .models import networks as networks
+    from .models.evaluation import Evaluation as Evaluation
+    from .models.pixel_similarity import PixelSimilarity as PixelSimilarity
+    from .models.predictor import Prediction as Prediction
+    from .models.predictor import Predictor as Predictor
+    from .training.callbacks import Callback as Callback
+    from .training.learner import Learner as Learner
+    from .training.losses import l1 as l1
+    from .training.losses import mnist_loss as mnist_loss
+    from .training.losses import mse as mse
+    from .training.losses import rmse as rmse
+    from .training.metrics import accuracy as accuracy
+    from .training.metrics import batch_accuracy as batch_accuracy
+    from .training.metrics import error_rate as error_rate
+    from .training.optimizers import SGD as SGD
+    from .training.optimizers import AdamW as AdamW
+    from .training.optimizers import BasicOptim as BasicOptim
+    from .training.train import train as train
 
 __version__ = "0.1.0"
 
@@ -53,7 +61,7 @@ _HOMES = {
     "rmse": "training.losses",
     "train": "training.train",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,9 +20,17 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if there[device])
     kind = name.partition(":")[0]
+    unknown = RequestError(f"no device is called {name!r}", hint=f"expected one of {', '.join(DEVICES)}")
     if kind not in there:
-        raise RequestError(f"no device is called {name!r}", hint=f"expected one of {', '.join(DEVICES)}")
+        raise unknown
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise unknown from error
     if not there[kind]:
         found = ", ".join(device for device, is_there in there.items() if is_there)
         raise RequestError(f"this machine has no {name} device that torch can use", hint=f"it has: {found}")
-    return torch.device(name)
+    if kind == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        found = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+        raise RequestError(f"this machine has no {name}", hint=f"it has: {found}")
+    return device

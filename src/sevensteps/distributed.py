@@ -26,15 +26,22 @@ def world_size() -> int:
 
 
 def mean_over_ranks(value: Tensor, weight: float = 1.0) -> Tensor:
-    """The mean of `value` over all processes, each weighted by `weight` (its number of pictures); of its shape."""
+    """The mean of `value` over all processes, each weighted by `weight` (its number of pictures); of its shape.
+
+    A process of weight 0 does not count, whatever its value is, also not a number. Where no process counts, the
+    mean is not a number. It carries no gradient.
+    """
     if world_size() == 1:
-        return value
+        return value.detach()
     import torch
     from torch import distributed
 
-    total = torch.cat([value.flatten() * weight, value.new_tensor([weight])])
+    dtype = torch.promote_types(value.dtype, torch.float32)  # half precision cannot count to 60,000
+    weighted = value.detach().to(dtype) * weight if weight else torch.zeros_like(value, dtype=dtype)
+    total = torch.cat([weighted.flatten(), weighted.new_tensor([weight])])
     distributed.all_reduce(total)
-    return (total[:-1] / total[-1]).view(value.shape)
+    mean = (total[:-1] / total[-1]).view(value.shape)
+    return mean.to(value.dtype) if value.is_floating_point() else mean
 
 
 def _is_on() -> bool:

@@ -49,16 +49,24 @@ class ModelFolderError(RequestError):
     """A model folder is missing, damaged, of another format version, or not a model folder."""
 
 
-class RefusedPicture(SevenStepsError):
-    """One file cannot be used as a picture. `reason` is a short code, `message` the details.
+class RefusedPicture(SevenStepsError):  # noqa: N818 - a picture that was refused, not a mistake
+    """One file cannot be used as a picture: `reason` is a short code, `message` the details, `picture` its name.
 
-    Reasons: `missing`, `empty`, `not-a-file`, `not-a-picture`, `truncated`, `corrupt`,
-    `too-large`, `no-scale`, `unreadable`.
+    Reasons: `missing`, `empty`, `not-a-file`, `not-a-picture`, `truncated`, `corrupt`, `too-large`, `no-scale`,
+    `unreadable`; and `no-label`, `no-split` in the list of what training did not use.
+
+    >>> str(RefusedPicture("empty", "the file is empty", "train/3/x.png"))
+    'train/3/x.png: the file is empty'
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, picture: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.picture = picture
+        self.args = reason, message, picture  # what pickle and copy make it from again
+
+    def __str__(self) -> str:
+        return f"{self.picture}: {self.message}" if self.picture else self.message
 
 
 class DownloadError(SevenStepsError):

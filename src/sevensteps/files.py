@@ -7,24 +7,30 @@ crash or on a full disk the target holds either the old bytes or the new ones.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import StorageError
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 HINTS = {
     errno.ENOSPC: "free some space, or name another place with --out",
     errno.EDQUOT: "free some of your quota, or name another place with --out",
     errno.EACCES: "name a folder that you may write to, with --out",
     errno.EPERM: "name a folder that you may write to, with --out",
     errno.EROFS: "the disk is mounted read-only: name another place with --out",
+    errno.EFBIG: "no file may be so large here: raise the limit (ulimit -f), or name another place with --out",
+    errno.EEXIST: "a file is in the way: remove it, or name another place with --out",
+    errno.ENOTDIR: "a file is in the way: remove it, or name another place with --out",
 }
 
 
@@ -46,17 +52,16 @@ def atomic_writer(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     with storage_errors(path):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("xb") as file:  # the system takes the umask off its mode
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
-            os.replace(temporary, path)  # noqa: PTH105 - the one rename of the house
+            temporary.replace(path)  # the one rename of the house
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
         _sync_folder(path.parent)
 
@@ -87,6 +92,15 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A CSV with a header line, safe to open in a spreadsheet.
+
+    >>> csv_text(["name"], [["=1+1"], ["3"]])
+    "name\\n'=1+1\\n3\\n"
+    """
+    return "".join(_csv_line(row) for row in (head, *rows))
+
+
 def file_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """The hexadecimal digest of a file's bytes."""
     with Path(path).open("rb") as file:
@@ -100,10 +114,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SEVENSTEPS_CACHE") or platformdirs.user_cache_dir("sevensteps", appauthor=False))
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _csv_line(row: Sequence[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow([_safe_cell(cell) for cell in row])  # quotes \r only where it ends lines with \r\n
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _safe_cell(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ class Accuracy:
     accuracies near 1, where the usual ± 1.96 standard errors is not (Wilson 1927, J. Am. Stat. Assoc. 22).
 
     >>> print(Accuracy(1939, 2038))
-    95.14 % (95 % interval 94.12 to 96.00 %, n = 2,038)
+    95.14 % (95 % interval 94.12 to 95.99 %, n = 2,038)
     >>> [round(end, 3) for end in Accuracy(10, 10).interval]
     [0.722, 1.0]
     """
@@ -41,7 +41,12 @@ class Accuracy:
         p, n, z2 = self.value, self.n, Z95**2
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        # for none or all right the ends are exact, which rounding would miss
+        return (centre - half if self.correct else 0.0), (centre + half if self.correct < n else 1.0)
+
+    def to_dict(self) -> dict[str, float | int | list[float] | None]:
+        """As it stands in JSON: `accuracy` (None where n is 0), `interval`, `n`."""
+        return {"accuracy": self.value if self.n else None, "interval": list(self.interval), "n": self.n}
 
     def __float__(self) -> float:
         return self.value

@@ -121,9 +121,7 @@ def test_no_more_permissions_than_plain_files_have(tmp_path: Path) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, tarfile.TarInfo) else "",
 )
-def test_a_hostile_member_of_a_tar_is_refused_by_name(
-    tmp_path: Path, member: tarfile.TarInfo, why: str
-) -> None:
+def test_a_hostile_member_of_a_tar_is_refused_by_name(tmp_path: Path, member: tarfile.TarInfo, why: str) -> None:
     archive = make_tar(tmp_path / "archive", [*PICTURES, member])
     assert_refused(archive, tmp_path, f"member {member.name!r} {why}")
 
@@ -147,9 +145,7 @@ def zip_member(name: str, kind: int = 0) -> zipfile.ZipInfo:
     ],
     ids=lambda value: value.filename if isinstance(value, zipfile.ZipInfo) else "",
 )
-def test_a_hostile_member_of_a_zip_is_refused_by_name(
-    tmp_path: Path, member: zipfile.ZipInfo, why: str
-) -> None:
+def test_a_hostile_member_of_a_zip_is_refused_by_name(tmp_path: Path, member: zipfile.ZipInfo, why: str) -> None:
     archive = make_zip(tmp_path / "archive", [*PICTURES, (member, b"content")])
     assert_refused(archive, tmp_path, f"member {member.filename!r} {why}")
 
@@ -226,9 +222,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path, mode: str) -> None:
     assert_refused(archive, tmp_path, "")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no archive" * 200, b"\x1f\x8b broken", b"PK\x03\x04 broken", b"BZh broken"]
-)
+@pytest.mark.parametrize("content", [b"", b"no archive" * 200, b"\x1f\x8b broken", b"PK\x03\x04 broken", b"BZh broken"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "archive").write_bytes(content)
     assert_refused(tmp_path / "archive", tmp_path, "it is damaged, or not a tar or zip archive")
@@ -243,9 +237,7 @@ def test_any_damage_ends_well_or_in_a_download_error(
     mode = draw.choice(["w", "w:gz", "w:bz2", "w:xz", "zip"])
     archive = tmp_path / "archive"
     content = bytearray(
-        (
-            make_zip(archive, [*PICTURES]) if mode == "zip" else make_tar(archive, [*PICTURES], mode)
-        ).read_bytes()
+        (make_zip(archive, [*PICTURES]) if mode == "zip" else make_tar(archive, [*PICTURES], mode)).read_bytes()
     )
     for _ in range(draw.randint(1, 6)):
         content[draw.randrange(len(content))] = draw.choice([0, 0x80, 0xFF, draw.randrange(256)])
@@ -276,9 +268,7 @@ def test_what_comes_after_the_end_of_a_tar_is_found(tmp_path: Path) -> None:
     archive.write_bytes(content + b"more")
     assert_refused(archive, tmp_path, "it goes on after its end")
     second = content.index(b"set/train/dog")
-    archive.write_bytes(
-        content[:second] + b"SET" + content[second + 3 :]
-    )  # its header's checksum is now wrong
+    archive.write_bytes(content[:second] + b"SET" + content[second + 3 :])  # its header's checksum is now wrong
     assert_refused(archive, tmp_path, "it goes on after its end")
 
 

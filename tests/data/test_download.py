@@ -148,9 +148,7 @@ def test_progress_counts_up_to_the_size(server: str, target: Path) -> None:
         ("nonsense", "the connection failed"),
     ],
 )
-def test_a_bad_answer_is_explained_and_leaves_nothing(
-    server: str, target: Path, kind: str, message: str
-) -> None:
+def test_a_bad_answer_is_explained_and_leaves_nothing(server: str, target: Path, kind: str, message: str) -> None:
     with pytest.raises(DownloadError) as caught:
         download(f"{server}/{kind}", target, size=SIZE, digest=SHA256)
     assert message in caught.value.message
@@ -162,9 +160,7 @@ def test_a_bad_answer_is_explained_and_leaves_nothing(
 def test_a_file_that_is_too_long_is_not_read_to_its_end(server: str, target: Path) -> None:
     seen: list[int] = []
     with pytest.raises(DownloadError):
-        download(
-            f"{server}/long", target, size=SIZE, digest=SHA256, progress=lambda done, _: seen.append(done)
-        )
+        download(f"{server}/long", target, size=SIZE, digest=SHA256, progress=lambda done, _: seen.append(done))
     assert max(seen) <= SIZE
 
 

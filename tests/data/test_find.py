@@ -18,9 +18,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_all_files_below_the_folder_are_found_in_order(tmp_path):
-    touch(
-        tmp_path, "b/2.png", "b/10.PNG", "a/deep/er/x.jpg", "c.gif", "no extension", "README.txt", "ü 花.png"
-    )
+    touch(tmp_path, "b/2.png", "b/10.PNG", "a/deep/er/x.jpg", "c.gif", "no extension", "README.txt", "ü 花.png")
     found, refused = find_pictures(tmp_path)
     assert refused == []
     assert found == sorted((path for path in tmp_path.rglob("*") if path.is_file()), key=str)
@@ -54,9 +52,7 @@ def test_links_are_told_and_not_followed(tmp_path):
     found, refused = find_pictures(tmp_path)
     assert found == [tmp_path / "3" / "a.png"]
     assert [path.name for path, _ in refused] == ["b.png", "dangling.png", "loop"]
-    assert {(error.reason, "symbolic link" in error.message) for _, error in refused} == {
-        ("not-a-file", True)
-    }
+    assert {(error.reason, "symbolic link" in error.message) for _, error in refused} == {("not-a-file", True)}
 
 
 def test_a_link_that_was_named_is_searched(tmp_path):

@@ -23,9 +23,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
-def write_set(
-    folder: Path, split: str, count: int = 5, *, suffix: str = "", prefix: str = "", dot: str = "-"
-) -> None:
+def write_set(folder: Path, split: str, count: int = 5, *, suffix: str = "", prefix: str = "", dot: str = "-") -> None:
     folder.mkdir(exist_ok=True)
     images = np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3)
     for what, array in [("images", images), ("labels", np.arange(count, dtype=np.uint8))]:
@@ -105,9 +103,7 @@ def test_a_damaged_gzip_is_refused(tmp_path: Path) -> None:
             read_idx(path)
 
 
-def test_a_gzip_bomb_is_read_no_further_than_announced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gzip_bomb_is_read_no_further_than_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(b"\0\0\x08\1\0\0\0\5" + bytes(50_000_000)))
     read: list[int] = []
@@ -180,9 +176,7 @@ def test_images_and_labels_need_each_other(tmp_path: Path) -> None:
 def test_two_sets_in_one_folder_are_refused(tmp_path: Path) -> None:
     write_set(tmp_path, "train", prefix="emnist-letters-")
     write_set(tmp_path, "train", prefix="emnist-digits-")
-    with pytest.raises(
-        DataError, match=r"two sets for train: emnist-digits-train.* and emnist-letters-train"
-    ):
+    with pytest.raises(DataError, match=r"two sets for train: emnist-digits-train.* and emnist-letters-train"):
         find_idx(tmp_path)
 
 

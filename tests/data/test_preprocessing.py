@@ -19,9 +19,7 @@ def test_a_picture_of_the_right_size_is_untouched():
     assert pixels.dtype == torch.uint8
     assert pixels.is_contiguous()
     assert torch.equal(pixels, torch.from_numpy(RGB).permute(2, 0, 1))
-    assert torch.equal(
-        Preprocessing(1, 5, 7).pixels(RGB[:, :, 0]), torch.from_numpy(RGB[None, :, :, 0].copy())
-    )
+    assert torch.equal(Preprocessing(1, 5, 7).pixels(RGB[:, :, 0]), torch.from_numpy(RGB[None, :, :, 0].copy()))
 
 
 def test_a_wide_picture_is_cropped_at_both_sides():
@@ -33,9 +31,7 @@ def test_a_wide_picture_is_cropped_at_both_sides():
 def test_a_tall_picture_is_cropped_at_top_and_bottom():
     bars = np.zeros((30, 10), np.uint8)
     bars[10:20] = 200
-    assert torch.equal(
-        Preprocessing(1, 5, 5).pixels(bars)[:, 1:-1], torch.full((1, 3, 5), 200, dtype=torch.uint8)
-    )
+    assert torch.equal(Preprocessing(1, 5, 5).pixels(bars)[:, 1:-1], torch.full((1, 3, 5), 200, dtype=torch.uint8))
 
 
 def test_scaling_down_averages_instead_of_dropping():
@@ -77,7 +73,6 @@ def test_input_is_float32_from_0_to_1_whatever_the_shape():
         assert xb.dtype == torch.float32
         assert xb.shape == shape
         assert torch.equal(xb.flatten(), torch.tensor([0, 51, 255], dtype=torch.float32) / 255)
-    assert torch.equal(Preprocessing(1, 1, 3).as_input(pixels), as_input(pixels))
 
 
 def test_input_is_float32_whatever_the_default_type_of_torch():

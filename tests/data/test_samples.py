@@ -49,9 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def offer(
-    monkeypatch: pytest.MonkeyPatch, server: str, dataset: Dataset, contents: dict[str, bytes]
-) -> Dataset:
+def offer(monkeypatch: pytest.MonkeyPatch, server: str, dataset: Dataset, contents: dict[str, bytes]) -> Dataset:
     """A small stand-in for a published dataset, at a loopback server."""
     Handler.files = dict(contents)
     files = tuple(
@@ -117,9 +115,7 @@ def test_a_file_that_went_missing_or_bad_is_fetched_again(
     assert len(load_idx(folder)) == 2
 
 
-def test_an_archive_is_unpacked_once_and_not_kept(
-    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
-) -> None:
+def test_an_archive_is_unpacked_once_and_not_kept(monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path) -> None:
     names = ["mnist_sample/labels.csv", "mnist_sample/train/3/1.png", "mnist_sample/valid/7/2.png"]
     offer(monkeypatch, server, samples.MNIST_SAMPLE, {"mnist_sample.tgz": archive(names)})
     folder = fetch("mnist_sample", cache=tmp_path)
@@ -130,9 +126,7 @@ def test_an_archive_is_unpacked_once_and_not_kept(
     assert Handler.requests == ["mnist_sample.tgz"]
 
 
-def test_an_archive_put_there_by_hand_is_used(
-    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
-) -> None:
+def test_an_archive_put_there_by_hand_is_used(monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path) -> None:
     content = archive(["mnist_sample/train/3/1.png"])
     offer(monkeypatch, server, samples.MNIST_SAMPLE, {"mnist_sample.tgz": content})
     home = tmp_path / "datasets" / "mnist_sample"
@@ -163,9 +157,7 @@ def test_the_classes_of_imagenette_get_readable_names(
     monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
 ) -> None:
     names = [
-        f"imagenette2-160/{split}/{wordnet}/1.JPEG"
-        for split in ("train", "val")
-        for wordnet in samples.WORDNET_NAMES
+        f"imagenette2-160/{split}/{wordnet}/1.JPEG" for split in ("train", "val") for wordnet in samples.WORDNET_NAMES
     ]
     offer(monkeypatch, server, samples.IMAGENETTE, {"imagenette2-160.tgz": archive(names)})
     folder = fetch("imagenette", cache=tmp_path)
@@ -206,9 +198,7 @@ def test_a_hostile_archive_leaves_nothing_that_looks_finished(
     assert files_in(tmp_path / "datasets" / "mnist_sample") == [".lock", "mnist_sample.tgz"]
 
 
-def test_what_a_killed_fetch_left_is_removed(
-    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
-) -> None:
+def test_what_a_killed_fetch_left_is_removed(monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path) -> None:
     offer(monkeypatch, server, samples.MNIST_SAMPLE, {"mnist_sample.tgz": archive(["mnist_sample/a"])})
     home = tmp_path / "datasets" / "mnist_sample"
     for leftover in (".unpacked.tmp", "..unpacked.tmp.abc.tmp"):
@@ -229,9 +219,7 @@ def test_ctrl_c_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, server: s
     fetch("mnist", cache=tmp_path)
 
 
-def test_progress_counts_all_files_of_a_dataset(
-    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
-) -> None:
+def test_progress_counts_all_files_of_a_dataset(monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path) -> None:
     dataset = offer(monkeypatch, server, samples.MNIST, idx_contents())
     seen: list[tuple[int, int]] = []
     fetch("mnist", cache=tmp_path, progress=lambda done, total: seen.append((done, total)))
@@ -247,16 +235,12 @@ def fetch_in_a_process(cache: Path, dataset: Dataset, results: multiprocessing.S
         results.put(repr(error))
 
 
-def test_fetches_at_the_same_time_download_once(
-    monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path
-) -> None:
+def test_fetches_at_the_same_time_download_once(monkeypatch: pytest.MonkeyPatch, server: str, tmp_path: Path) -> None:
     names = [f"mnist_sample/train/3/{number}.png" for number in range(200)]
     dataset = offer(monkeypatch, server, samples.MNIST_SAMPLE, {"mnist_sample.tgz": archive(names)})
     context = multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
-    processes = [
-        context.Process(target=fetch_in_a_process, args=(tmp_path, dataset, results)) for _ in range(3)
-    ]
+    processes = [context.Process(target=fetch_in_a_process, args=(tmp_path, dataset, results)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

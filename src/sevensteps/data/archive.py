@@ -83,9 +83,7 @@ def unpack(
 class _Unpacking:
     """One archive on its way into one folder: what may still pass, and the names that have."""
 
-    def __init__(
-        self, archive: Path, folder: Path, max_files: int, max_bytes: int, progress: Progress | None
-    ) -> None:
+    def __init__(self, archive: Path, folder: Path, max_files: int, max_bytes: int, progress: Progress | None) -> None:
         self.archive, self.folder, self.max_files = archive, folder, max_files
         self.progress = progress or (lambda done_bytes, total_bytes: None)
         with _damage(archive, OSError):
@@ -174,9 +172,7 @@ class _Unpacking:
                     raise self._refuse(name, f"is there twice, or collides with {self.names[key]!r}")
                 continue
             if len(self.names) >= self.max_files:
-                raise self._refuse(
-                    name, f"is one too many: expected at most {self.max_files:,} files and folders"
-                )
+                raise self._refuse(name, f"is one too many: expected at most {self.max_files:,} files and folders")
             self.names[key] = spelling
             if not is_file:
                 (self.folder / path).mkdir(mode=0o755)

@@ -24,6 +24,7 @@ class Shift:
     most: int = 2
 
     def __call__(self, xb: Tensor, generator: torch.Generator) -> Tensor:
+        """Move the pictures of a batch."""
         n, channels, height, width = xb.shape
         padded = F.pad(xb, (self.most,) * 4, mode="replicate")
         top, left = torch.randint(0, 2 * self.most + 1, (2, n, 1), generator=generator).to(xb.device)
@@ -41,6 +42,7 @@ class Flip:
     """Mirror each picture left to right with probability one half."""
 
     def __call__(self, xb: Tensor, generator: torch.Generator) -> Tensor:
+        """Mirror some pictures of a batch."""
         mirrored = torch.rand(len(xb), generator=generator).lt(0.5).to(xb.device)
         return torch.where(mirrored[:, None, None, None], xb.flip(-1), xb)
 
@@ -50,19 +52,22 @@ class Flip:
 
 @dataclass(frozen=True)
 class Affine:
-    """Rotate by up to `degrees`, zoom in by up to `zoom` and move by up to `shift` of the width; edges are repeated."""
+    """Rotate by up to `degrees`, cut up to `zoom` off the sides, move by up to `shift` of them; edges are repeated."""
 
     degrees: float = 10
     zoom: float = 0.25
-    shift: float = 0.1
+    shift: float = 0.05
 
     def __call__(self, xb: Tensor, generator: torch.Generator) -> Tensor:
+        """Turn, zoom and move the pictures of a batch."""
+        height, width = xb.shape[2:]
         uniform = 2 * torch.rand(4, len(xb), generator=generator) - 1
         angle, scale = uniform[0] * math.radians(self.degrees), 1 - self.zoom * uniform[1].abs()
         cos, sin = angle.cos() * scale, angle.sin() * scale
+        across, down = 2 * self.shift * uniform[2:]  # the sides go from -1 to 1, whatever their pixels
         rows = [
-            torch.stack([cos, -sin, self.shift * uniform[2]], 1),
-            torch.stack([sin, cos, self.shift * uniform[3]], 1),
+            torch.stack([cos, -sin * (height / width), across], 1),
+            torch.stack([sin * (width / height), cos, down], 1),
         ]
         grid = F.affine_grid(torch.stack(rows, 1).to(xb), list(xb.shape), align_corners=False)
         return F.grid_sample(xb, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -78,6 +83,7 @@ class Chain:
     parts: tuple[Augment, ...]
 
     def __call__(self, xb: Tensor, generator: torch.Generator) -> Tensor:
+        """Change a batch by each part in turn."""
         for part in self.parts:
             xb = part(xb, generator)
         return xb

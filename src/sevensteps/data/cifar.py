@@ -42,9 +42,7 @@ def read_cifar10(folder: Path) -> tuple[dict[str, tuple[Pixels, Labels]], list[s
 def _read_names(path: Path) -> list[str]:
     names = [line.strip() for line in _read(path).decode("ascii", "replace").splitlines() if line.strip()]
     if not names or len(names) != len(set(names)):
-        raise DataError(
-            f"{path}: expected one class name a line, each once, found {names!r}", hint="fetch it again"
-        )
+        raise DataError(f"{path}: expected one class name a line, each once, found {names!r}", hint="fetch it again")
     return names
 
 
@@ -67,9 +65,7 @@ def _read_records(path: Path, class_count: int) -> Pixels:
 def _read(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(
-                f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}", hint="fetch it again"
-            )
+            raise DataError(f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}", hint="fetch it again")
         return path.read_bytes()
     except OSError as error:
         raise DataError(

@@ -41,7 +41,7 @@ class Columns:
 
     def batch(self, indices: Tensor) -> Any:
         """The rows at `indices` of every column."""
-        rows = tuple(column.index_select(0, indices) for column in self.tensors)
+        rows = tuple(column.index_select(0, indices.to(column.device)) for column in self.tensors)
         return rows[0] if self.single else rows
 
 
@@ -59,7 +59,7 @@ class Items:
         items = [self.items[i] for i in indices.tolist()]
         try:
             batch = default_collate(items)
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             raise DataError(
                 f"items like {type(items[0]).__name__} cannot be stacked into a batch: {error}",
                 hint="give tensors, arrays or numbers of one shape; pictures of mixed sizes must be resized first",
@@ -73,17 +73,22 @@ def as_batched(collection: Any) -> Batched:
         return collection  # type: ignore[no-any-return]
     if isinstance(collection, TensorDataset):
         return Columns(collection.tensors)
-    if isinstance(collection, Tensor):
+    if isinstance(collection, Tensor) and collection.ndim:
         return Columns([collection], single=True)
     if not hasattr(collection, "__getitem__") or isinstance(collection, dict):
         if not isinstance(collection, Iterable):
-            raise DataError(
-                f"{type(collection).__name__} is no collection", hint="give a list, a range, a torch Dataset"
-            )
+            raise _no_collection(collection)
         collection = list(collection)
-    if not hasattr(collection, "__len__"):
-        raise DataError(f"{type(collection).__name__} has no length", hint="a DataLoader needs len() to draw an order")
+    try:
+        len(collection)
+    except TypeError as error:
+        raise _no_collection(collection) from error
     return _columns(collection) or Items(collection)
+
+
+def _no_collection(value: Any) -> DataError:
+    hint = "give something with items and a length: a list, a range, a tensor, a torch Dataset"
+    return DataError(f"{type(value).__name__} is no collection with a length", hint=hint)
 
 
 def _columns(collection: Collection[Any]) -> Columns | None:
@@ -91,7 +96,7 @@ def _columns(collection: Collection[Any]) -> Columns | None:
     if not isinstance(collection, (list, tuple, range)) or not collection:
         return None
     single = not isinstance(collection[0], tuple)
-    rows: Iterable[tuple[Any, ...]] = ((item,) for item in collection) if single else collection
+    rows: Any = ((item,) for item in collection) if single else collection
     try:
         columns = list(zip(*rows, strict=True))
         return Columns([_stack(column) for column in columns], single=single)

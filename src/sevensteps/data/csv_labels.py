@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from ..errors import DataError
@@ -23,21 +24,25 @@ def list_csv(file: str | Path) -> Listing:
     file = Path(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            rows = list(csv.DictReader(text, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reader = csv.DictReader(text, strict=True)
+            columns = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(
             f"cannot read {file} as a CSV: {error}",
             hint="expected UTF-8 text with a header line: path,label[,split]",
         ) from error
-    columns = [name for name in (rows[0] if rows else {}) if name]
     path_column = next((name for name in PATH_COLUMNS if name in columns), None)
     if path_column is None or "label" not in columns:
         raise DataError(
-            f"{file} has the columns {', '.join(columns) or 'none'}" if rows else f"{file} names no pictures",
-            hint="expected a header line with path,label[,split]; fname, file_name, filepath for path, is_valid for split",
+            f"{file} has the columns {', '.join(columns) or 'none'}",
+            hint="expected a header line with path,label[,split]; "
+            "fname, file_name, filepath, filename or name for path, is_valid for split",
         )
+    if not rows:
+        raise DataError(f"{file} names no pictures", hint="expected a line for each picture below the header line")
     listing = Listing(file.parent)
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         name, label = (row[path_column] or "").strip(), (row["label"] or "").strip()
         split = _split_of(row, f"{file}, line {number}")
         path = file.parent / name
@@ -45,7 +50,7 @@ def list_csv(file: str | Path) -> Listing:
             listing.refused.append(
                 Refused(f"{file.name} line {number}", "no-label", "the line lacks a path or a label")
             )
-        elif "\0" in name or not path.exists():
+        elif not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
             listing.refused.append(
                 Refused(name, "missing", f"line {number} of {file.name} names a file that is not there")
             )

@@ -67,10 +67,22 @@ class DataLoader:
 
     def batches(self, *, seed: int, epoch: int) -> Iterator[Any]:
         """The batches of one epoch, the same for the same seed and epoch."""
-        chunks = self.order(seed=seed, epoch=epoch).split(self.batch_size)[: len(self)]
-        for step, self.indices in enumerate(chunks if self.n else ()):
+        order = self.order(seed=seed, epoch=epoch)
+        for step in range(len(self)):
+            self.indices = order[step * self.batch_size : (step + 1) * self.batch_size]
             batch = self.collection.batch(self.indices)
             if self.augment:
-                xb, *targets = batch
-                batch = (self.augment(xb, generator(seed, "augment", epoch, step)), *targets)
+                batch = _augmented(batch, self.augment, generator(seed, "augment", epoch, step))
             yield batch
+
+
+def _augmented(batch: Any, augment: Augment, draws: torch.Generator) -> Any:
+    """`batch` with its inputs changed: the whole of it, or the first part where it has several."""
+    if isinstance(batch, Tensor):
+        return augment(batch, draws)
+    if not isinstance(batch, tuple):
+        raise RequestError(
+            f"a batch is a {type(batch).__name__}, which cannot be augmented",
+            hint="make each item of the data (input, target), or leave out augment",
+        )
+    return augment(batch[0], draws), *batch[1:]

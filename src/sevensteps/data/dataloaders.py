@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ..errors import RequestError
+from ..errors import DataError, RequestError
 from .augment import Augment
 from .columns import Columns
 from .dataloader import DataLoader
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_STATISTICS = 10_000  # pictures looked at for the mean and the spread of the pixels
+MOST_VALUES = 30_000_000  # as many pixels, at most: large pictures are looked at in smaller number
 
 
 class DataLoaders:
@@ -103,11 +104,9 @@ class DataLoaders:
         seed: int = 0,
     ) -> DataLoaders:
         """Torch `Dataset`s (or any collections) of (input, label); the classes are `train.classes` if it has them."""
-        loader, *others = (
-            None if data is None else DataLoader(data, batch_size, shuffle=data is train, seed=seed)
-            for data in (train, valid, test)
-        )
-        return cls(loader or (), *others, vocab=vocab if vocab is not None else getattr(train, "classes", None))
+        others = (None if data is None else DataLoader(data, batch_size, seed=seed) for data in (valid, test))
+        vocab = vocab if vocab is not None else getattr(train, "classes", None)
+        return cls(DataLoader(train, batch_size, shuffle=True, seed=seed), *others, vocab=vocab)
 
     @classmethod
     def from_data(
@@ -126,17 +125,19 @@ class DataLoaders:
         """
         if valid_fraction is not None and not 0 < valid_fraction < 1:
             raise RequestError(f"valid_fraction is {valid_fraction!r}", hint="expected a number between 0 and 1")
-        vocab = check_classes({split: part.labels for split, part in data.splits.items()}, data.where)
+        vocab = check_classes({split: part.labels for split, part in data.splits.items()}, data.where, data.refused)
         sets = {split: data.numbered(split, vocab) for split, part in data.splits.items() if len(part.x)}
         notes = []
         if "valid" not in sets:
             whole = sets["train"]
-            train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction)
+            train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction, vocab)
             sets |= {"train": whole.take(train.tolist()), "valid": whole.take(valid.tolist())}
             notes.append(
-                f"no validation pictures were given: {len(valid):,} of the {len(whole):,} training pictures are set aside "
-                f"for validation (stratified by class, seed {seed})"
+                f"no validation pictures were given: {len(valid):,} of the {len(whole):,} training pictures are set "
+                f"aside for validation (stratified by class, seed {seed})"
             )
+        elif valid_fraction is not None:
+            notes.append("valid_fraction was not used: the data have validation pictures of their own")
         loaders = {split: DataLoader(part, batch_size, seed=seed) for split, part in sets.items()}
         loaders["train"] = DataLoader(sets["train"], batch_size, shuffle=True, augment=augment, seed=seed)
         return cls(
@@ -159,7 +160,7 @@ class DataLoaders:
         """The shape of one input, without the batch: (channels, height, width), or (features,)."""
         if self.preprocessing:
             return self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width
-        return tuple(self.one_batch()[0].shape[1:])
+        return tuple(self._inputs(1).shape[1:])
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -167,30 +168,47 @@ class DataLoaders:
         tables = {}
         for split, loader in self.splits.items():
             if isinstance(getattr(loader, "collection", None), PictureSet | Columns) and self.vocab:
-                tally = np.bincount(loader.collection.labels.flatten().numpy(), minlength=len(self.vocab))
+                tally = torch.bincount(loader.collection.labels.flatten().long(), minlength=len(self.vocab))
                 tables[split] = dict(zip(self.vocab, tally.tolist(), strict=True))
         return tables
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of the training pixels (0 to 1), one of each a channel."""
-        collection = getattr(self.train, "collection", None)
-        if isinstance(collection, PictureSet):
-            xb, _ = collection.batch(torch.arange(0, len(collection), -(-len(collection) // MOST_STATISTICS)))
-        else:
-            xb = self.one_batch()[0]
-        others = [axis for axis in range(xb.ndim) if axis != 1] if xb.ndim == 4 else list(range(xb.ndim))
-        mean, spread = xb.mean(others), xb.std(others)
+        """Mean and standard deviation of the training pixels (0 to 1), one of each a channel.
+
+        Of many or large pictures an evenly spaced part is looked at; of what is not in memory, as many as a batch has.
+        """
+        xb = self._inputs(max(1, min(MOST_STATISTICS, MOST_VALUES // max(1, math.prod(self.input_shape)))))
+        axes = (0, 2, 3) if xb.ndim == 4 else tuple(range(xb.ndim))
+        mean, spread = xb.float().mean(axes), xb.float().std(axes, correction=0)
         return mean.reshape(-1).tolist(), spread.clamp(min=1e-3).reshape(-1).tolist()
 
     def one_batch(self) -> Any:
-        """The first batch of the training loader's next epoch."""
-        return next(iter(self.train))
+        """The first batch of the training loader's next epoch. Raises `DataError` where it has none."""
+        for batch in self.train:
+            return batch
+        raise DataError("the training loader has no batch", hint="it is empty, or smaller than one batch of drop_last")
+
+    def _inputs(self, most: int) -> Any:
+        """Inputs of up to `most` training items, evenly spaced, not augmented; of a loader that is not ours, a batch.
+
+        The loader does not go on to its next epoch.
+        """
+        if not isinstance(self.train, DataLoader) or not self.train.n:
+            return self.one_batch()[0]
+        n, collection = self.train.n, self.train.collection
+        most = most if isinstance(collection, PictureSet | Columns) else min(most, self.train.batch_size)
+        return collection.batch(torch.arange(0, n, -(-n // most)))[0]
 
     def show_batch(self, n: int = 9) -> Figure:
-        """A figure of `n` pictures of one training batch, with their classes. Raises `RequestError` if they are none."""
+        """A figure of up to `n` pictures of one training batch, with their classes.
+
+        Raises `RequestError` for a batch that is no pictures, or `n` below 1.
+        """
         from matplotlib.figure import Figure
 
+        if n < 1:
+            raise RequestError(f"n is {n}", hint="expected 1 or more pictures")
         xb, yb = self.one_batch()[:2]
         if xb.ndim != 4 or xb.shape[1] not in (1, 3):
             raise RequestError(f"a batch of shape {tuple(xb.shape)} is no pictures", hint="show_batch needs N×C×H×W")
@@ -200,7 +218,8 @@ class DataLoaders:
         figure = Figure(figsize=(1.8 * columns, 2 * rows), layout="tight")
         for axis in figure.subplots(rows, columns, squeeze=False).flat:
             axis.axis("off")
-        for axis, picture, label in zip(figure.axes, xb[:n].cpu(), yb[:n].tolist(), strict=False):
-            axis.imshow(picture.permute(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+        pictures = xb[:n].detach().cpu().permute(0, 2, 3, 1).numpy()
+        for axis, picture, label in zip(figure.axes, pictures, yb[:n].flatten().tolist(), strict=False):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_title(self.vocab[label] if self.vocab else str(label), fontsize=9)
         return figure

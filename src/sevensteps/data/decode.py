@@ -63,9 +63,7 @@ def read_header(source: Source) -> Header:
     """
     with _opened(source) as image:
         width, height = image.size
-        turned = isinstance(
-            image, TiffImagePlugin.TiffImageFile
-        )  # Pillow itself turns a TIFF, header and all
+        turned = isinstance(image, TiffImagePlugin.TiffImageFile)  # Pillow itself turns a TIFF, header and all
         if not turned and _orientation(image, lazily=image is not source) >= 5:
             width, height = height, width
         return Header(width, height, _is_grey(image))
@@ -134,7 +132,7 @@ def _open_file(path: str | os.PathLike[str], name: str) -> IO[bytes]:
     status = os.stat(path)  # noqa: PTH116 - a Path costs more than the call, 60,000 times
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise RefusedPicture("not-a-file", f"{name} is {kind}, not a file")
+        raise RefusedPicture("not-a-file", f"is {kind}, not a file", name)
     return open(path, "rb")  # noqa: PTH123
 
 
@@ -144,19 +142,19 @@ def _identify(file: IO[bytes], name: str) -> Image.Image:
     except UnidentifiedImageError:
         file.seek(0)
         if not (start := file.read(16)):
-            raise RefusedPicture("empty", f"{name} is empty") from None
+            raise RefusedPicture("empty", "the file is empty", name) from None
         for known in FORMATS:
             if (accepts := Image.OPEN[known][1]) and accepts(start) is True:
-                raise RefusedPicture("corrupt", f"{name}: the header of this {known} is broken") from None
-        raise RefusedPicture("not-a-picture", f"{name} is not a picture ({', '.join(FORMATS)})") from None
+                raise RefusedPicture("corrupt", f"the header of this {known} is broken", name) from None
+        raise RefusedPicture("not-a-picture", f"its content is none of {', '.join(FORMATS)}", name) from None
 
 
 def _of_good_size(image: Image.Image, name: str) -> Image.Image:
     size = f"{image.width} × {image.height} pixels"
     if not image.width * image.height:
-        raise RefusedPicture("empty", f"{name} has {size}")
+        raise RefusedPicture("empty", f"has {size}", name)
     if image.width * image.height > MAX_PIXELS:
-        raise RefusedPicture("too-large", f"{name} has {size}, more than {MAX_PIXELS:,} in all")
+        raise RefusedPicture("too-large", f"has {size}, more than {MAX_PIXELS:,} in all", name)
     return image
 
 
@@ -168,7 +166,7 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
         return Image.fromarray(array.astype(np.uint16))  # from any byte order
     if dtype.kind == "f" and len(shape) == 2:
         if not np.all((array >= 0) & (array <= 1)):
-            raise RefusedPicture("no-scale", f"{name} has floats that are not in 0 to 1")
+            raise RefusedPicture("no-scale", "has floats that are not in 0 to 1", name)
         return Image.fromarray(array.astype(np.float32))
     hint = "give uint8 of H×W, H×W×1, H×W×3 or H×W×4, uint16 of H×W, or floats in 0 to 1 of H×W"
     raise RequestError(f"an array of {dtype} and shape {shape} is no picture", hint=hint)
@@ -219,7 +217,7 @@ def _scaled(image: Image.Image, name: str) -> Image.Image:
     scales = (1, 255, 65535) if image.mode == "F" else (4095,) if twelve_bits else (65535,)
     full_scale = next((scale for scale in scales if high <= scale), None)
     if full_scale is None or not low >= 0:  # a NaN is not >= 0
-        raise RefusedPicture("no-scale", f"{name} has values from {low} to {high}: which one is white?")
+        raise RefusedPicture("no-scale", f"has values from {low} to {high}: which one is white?", name)
     levels = np.rint(values.astype(np.float32) * np.float32(255 / full_scale)).astype(np.uint8)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # this TIFF says that 0 is white
         levels = 255 - levels
@@ -259,18 +257,18 @@ def _refusal(name: str, error: Exception) -> RefusedPicture:
     """What came out of the file system or of Pillow, as one reason and one line for people."""
     detail = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError | NotADirectoryError) or "embedded null" in detail:
-        return RefusedPicture("missing", f"{name}: there is no such file")
+        return RefusedPicture("missing", "there is no such file", name)
     if isinstance(error, OSError) and error.errno is not None:
-        return RefusedPicture("unreadable", f"{name} cannot be read: {error.strerror}")
+        return RefusedPicture("unreadable", f"cannot be read: {error.strerror}", name)
     if isinstance(error, Image.DecompressionBombError):
-        return RefusedPicture("too-large", f"{name} claims far more than {MAX_PIXELS:,} pixels")
+        return RefusedPicture("too-large", f"claims far more than {MAX_PIXELS:,} pixels", name)
     if isinstance(error, MemoryError):
-        return RefusedPicture("too-large", f"{name} takes more memory than there is")
+        return RefusedPicture("too-large", "takes more memory than there is", name)
     if isinstance(error, EOFError) or "truncated" in detail.lower():
-        return RefusedPicture("truncated", f"{name} ends before its picture does")
+        return RefusedPicture("truncated", "the file ends before its picture does", name)
     if not detail or "0x" in detail or len(detail) > 120:
         detail = type(error).__name__
-    return RefusedPicture("corrupt", f"{name} cannot be decoded: {detail}")
+    return RefusedPicture("corrupt", f"cannot be decoded: {detail}", name)
 
 
 # Pillow warns of much that is ruled on above: bombs, broken EXIF, malformed MPO. `warnings.catch_warnings`

@@ -92,9 +92,7 @@ def _stream(url: str, target: Path, size: int, digest: str, progress: Progress |
         if done < size:
             raise DownloadError(f"it sent {done:,} bytes, expected {size:,}")
         if hasher.hexdigest() != expected:
-            raise DownloadError(
-                f"the {algorithm} of what it sent is {hasher.hexdigest()}, expected {expected}"
-            )
+            raise DownloadError(f"the {algorithm} of what it sent is {hasher.hexdigest()}, expected {expected}")
 
 
 def _open(url: str) -> HTTPResponse:

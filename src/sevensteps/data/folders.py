@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import DataError
-from .find import find_pictures
+from .find import LITTER, find_pictures
 from .listing import SPLIT_NAMES, Labelled, Listing, Refused
 
 
 def list_folder(root: str | Path) -> Listing:
     """What lies in the folder `root`, by split and class; nothing is opened yet.
 
-    With a subfolder `train` (or `training`): splits `train`, `valid` (`val`, `validation`) and `test`. Without:
-    every subfolder is a class, and all pictures are in "train", from which a validation split can be cut.
-    A class folder's own subfolders belong to the class. Raises `DataError` where there is no such folder.
+    With a subfolder `train` (or `training`), or with none but split folders: splits `train`, `valid` (`val`,
+    `validation`) and `test`. Else every subfolder is a class, and all pictures are in "train", from which a
+    validation split can be cut. A class folder's own subfolders belong to the class. Class folders without a
+    file, and what lies beside the split folders, are listed as refused. Raises `DataError` where there is no such
+    folder.
     """
     root = Path(root)
-    if not root.exists():
+    if not os.path.exists(root):  # noqa: PTH110 - Path.exists raises for a name that is too long
         raise DataError(
             f"no such path: {root}", hint="check the spelling; a relative path starts at the current folder"
         )
@@ -26,23 +29,40 @@ def list_folder(root: str | Path) -> Listing:
             f"{root} is a file", hint="expected a folder of pictures, a .csv file, or a folder of IDX files"
         )
     listing = Listing(root)
-    folders = {child.name: child for child in sorted(root.iterdir()) if _is_class_folder(child)}
-    split_folders = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}
-    if "train" in split_folders.values():
-        for name, split in split_folders.items():
-            if split in listing.splits:
-                raise DataError(
-                    f"{root} has two folders for the split {split!r}, one of them {name!r}",
-                    hint="keep one of them",
-                )
-            _list_classes(listing, folders[name], split)
-    else:
+    folders, links = _folders(root)
+    split_folders = {folder: split for folder in folders if (split := SPLIT_NAMES.get(folder.name.lower()))}
+    others = [folder for folder in folders if folder not in split_folders]
+    if not split_folders or (others and "train" not in split_folders.values()):
         _list_classes(listing, root, "train")
+        return listing
+    for folder, split in split_folders.items():
+        if split in listing.splits:
+            raise DataError(
+                f"{root} has two folders for the split {split!r}, one of them {folder.name!r}", hint="keep one of them"
+            )
+        _list_classes(listing, folder, split)
+    for folder in others:
+        _refuse(listing, folder, "no-split", "lies beside the split folders, so nothing in it was used")
+    for link in links:
+        _refuse(listing, link, "not-a-file", "is a symbolic link; links are not followed")
     return listing
 
 
-def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+def _folders(parent: Path) -> tuple[list[Path], list[Path]]:
+    """The subfolders that count, and the symbolic links to folders, each sorted."""
+    try:
+        children = sorted(parent.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"cannot list {parent}: {error.strerror}", hint="expected a folder of pictures that you may read"
+        ) from error
+    seen = [child for child in children if not child.name.startswith(".") and child.name.lower() not in LITTER]
+    folders = [child for child in seen if child.is_dir()]
+    return [child for child in folders if not child.is_symlink()], [child for child in folders if child.is_symlink()]
+
+
+def _refuse(listing: Listing, path: Path, reason: str, message: str) -> None:
+    listing.refused.append(Refused(listing.relative(path), reason, message))
 
 
 def _list_classes(listing: Listing, folder: Path, split: str) -> None:
@@ -54,6 +74,10 @@ def _list_classes(listing: Listing, folder: Path, split: str) -> None:
         if rest:
             listing.splits[split].append(Labelled(path, label))
         else:
-            message = "lies beside the class folders, so it has no label"
-            listing.refused.append(Refused(listing.relative(path), "no-label", message))
-    listing.refused += [Refused(listing.relative(path), error.reason, error.message) for path, error in refused]
+            _refuse(listing, path, "no-label", "lies beside the class folders, so it has no label")
+    for path, error in refused:
+        _refuse(listing, path, error.reason, error.message)
+    met = {path.relative_to(folder).parts[:1] for path in [*pictures, *(path for path, _ in refused)]}
+    for child in _folders(folder)[0]:
+        if (child.name,) not in met:
+            _refuse(listing, child, "empty", "is a class folder without files, so it is no class")

@@ -90,9 +90,7 @@ def find_idx(folder: Path) -> dict[str, tuple[Path, Path]]:
         if len(files) < 2:
             [(what, path)] = files.items()
             missing = {"images": "labels", "labels": "images"}[what]
-            raise DataError(
-                f"{path} has no {missing} beside it", hint=f"put the file with the {missing} there too"
-            )
+            raise DataError(f"{path} has no {missing} beside it", hint=f"put the file with the {missing} there too")
         if split in pairs:
             raise DataError(
                 f"{folder} has two sets for {split}: {pairs[split][0].name} and {files['images'].name}",
@@ -145,9 +143,7 @@ def _read(file: _Readable, path: Path) -> npt.NDArray[Any]:
         numbers[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
         filled += len(chunk)
     if filled < announced:
-        raise _not_as_expected(
-            path, f"{announced:,} bytes of numbers, as the header announces", f"{filled:,}"
-        )
+        raise _not_as_expected(path, f"{announced:,} bytes of numbers, as the header announces", f"{filled:,}")
     if file.read(1):  # for gzip, this also checks the checksum at its end
         raise _not_as_expected(path, f"{announced:,} bytes of numbers, as the header announces", "more")
     return numbers.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

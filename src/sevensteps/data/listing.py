@@ -46,21 +46,22 @@ class Listing:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def check_classes(labels: dict[str, list[str]], where: str) -> list[str]:
+def check_classes(labels: dict[str, list[str]], where: str, refused: Sequence[Refused] = ()) -> list[str]:
     """The sorted class names of the training split, after checking that the splits make sense.
 
-    `labels` maps each split to the class names of its usable pictures, one a picture. Raises `DataError`
-    for no pictures, one class, or a class in another split that the training split lacks.
+    `labels` maps each split to the class names of its usable pictures, one a picture; `refused` tells what was not
+    usable. Raises `DataError` for no pictures, one class, or a class in another split that the training split lacks.
     """
+    why = f"; {len(refused):,} refused, the first {refused[0].path}: {refused[0].message}" if refused else ""
     if not labels.get("train"):
         raise DataError(
-            f"no usable pictures to train on in {where}",
+            f"no usable pictures to train on in {where}{why}",
             hint="expected train/<class>/*, or <class>/* alone, with JPEG, PNG, WebP, GIF, BMP, TIFF or PPM files",
         )
     vocab = sorted(set(labels["train"]))
     if len(vocab) < 2:
         raise DataError(
-            f"only one class, {vocab[0]!r}, in {where}",
+            f"only one class, {vocab[0]!r}, in {where}{why}",
             hint="a classifier needs pictures of at least two classes, each in a folder of its own",
         )
     for split in ("valid", "test"):
@@ -74,8 +75,9 @@ def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: 
     strange = Counter(label for label in labels if label not in known)
     if strange:
         named = ", ".join(f"{name!r} ({count:,} pictures)" for name, count in sorted(strange.items())[:5])
+        classes = f"{', '.join(map(repr, vocab[:10]))}{' …' if len(vocab) > 10 else ''}"
         raise DataError(
             f"{split} has classes that training did not have, in {where}: {named}",
-            hint=f"the classes are {', '.join(map(repr, vocab[:10]))}{' …' if len(vocab) > 10 else ''}; add pictures of the "
-            f"new class to train and train again, or take it out of {split}",
+            hint=f"the classes are {classes}; add pictures of the new class to train and train again, "
+            f"or take it out of {split}",
         )

@@ -32,7 +32,8 @@ class PictureSet:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """One gather: `xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`."""
-        return as_input(self.pixels.index_select(0, indices)), self.labels.index_select(0, indices)
+        pixels = self.pixels.index_select(0, indices.to(self.pixels.device))
+        return as_input(pixels), self.labels.index_select(0, indices.to(self.labels.device))
 
     def take(self, indices: Sequence[int]) -> PictureSet:
         """The pictures at `indices`, as a set of their own."""
@@ -86,20 +87,42 @@ def from_arrays(arrays: dict[str, tuple[Any, Any]], where: str = "the arrays") -
     """`LabelledData` from arrays or tensors in memory: `arrays` maps each split to (x, y).
 
     uint8 `x` are pictures: N×H×W, N×H×W×C or N×C×H×W with C 1 or 3. Any other `x` becomes float32 and is given to
-    the model as it is. `y` are N labels: numbers or names. Raises `DataError` where the shapes do not fit.
+    the model as it is. `y` are N labels: numbers or names. Raises `DataError` where the shapes do not fit, within a
+    split or between the splits.
     """
     parts, preprocessing = {}, None
+    first: Tensor | None = None
     for split, (x, y) in arrays.items():
-        inputs, labels = torch.as_tensor(np.asarray(x)), np.asarray(y)
-        if labels.ndim != 1 or len(inputs) != len(labels):
+        here = f"{where}, {split}"
+        inputs, labels = _as_tensor(x, here), np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+        if labels.ndim != 1 or not inputs.ndim or len(inputs) != len(labels):
             shapes = f"x has shape {tuple(inputs.shape)} and y {labels.shape}"
-            raise DataError(f"{where}, {split}: {shapes}", hint="expected one label a picture: y of shape (N,)")
-        inputs = _as_pictures(inputs, f"{where}, {split}") if inputs.dtype == torch.uint8 else inputs.float()
+            raise DataError(f"{here}: {shapes}", hint="expected one label a picture: y of shape (N,)")
+        inputs = _as_pictures(inputs, here) if inputs.dtype == torch.uint8 else inputs.float()
+        first = inputs if first is None else first
+        if len(inputs) and len(first) and (inputs.dtype, inputs.shape[1:]) != (first.dtype, first.shape[1:]):
+            raise DataError(
+                f"{here}: x is {_kind(inputs)}, but of the split before it {_kind(first)}",
+                hint="give all splits in one type and size",
+            )
         if inputs.dtype == torch.uint8:
             preprocessing = preprocessing or Preprocessing(*inputs.shape[1:])
         names = [f"{split} #{number}" for number in range(len(inputs))]
         parts[split] = Part(inputs, [str(label) for label in labels], names)
     return LabelledData(where, parts, preprocessing)
+
+
+def _as_tensor(x: Any, where: str) -> Tensor:
+    if isinstance(x, Tensor):
+        return x.detach().cpu()
+    try:
+        return torch.from_numpy(np.require(x, requirements=["C", "W"]))  # copies what torch cannot look into
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: x is no array of numbers: {error}", hint="give arrays of one shape") from error
+
+
+def _kind(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} of {'×'.join(map(str, x.shape[1:]))}"
 
 
 def _as_pictures(x: Tensor, where: str) -> Tensor:

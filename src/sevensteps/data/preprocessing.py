@@ -69,10 +69,6 @@ class Preprocessing:
         top = max(0.0, (height - self.height * scale) / 2)
         return left, top, width - left, height - top
 
-    def as_input(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels as a network's input: see the function `as_input`."""
-        return as_input(pixels)
-
     @classmethod
     def fitting(cls, headers: Sequence[Header], limit: int = 128) -> Preprocessing:
         """The size and channels that suit the pictures; no shorter side above `limit` pixels.
@@ -130,7 +126,5 @@ def as_input(pixels: Tensor) -> Tensor:
     import torch
 
     if pixels.dtype != torch.uint8:
-        raise RequestError(
-            f"pixels must be uint8, not {pixels.dtype}", hint="they are divided by 255 only once"
-        )
+        raise RequestError(f"pixels must be uint8, not {pixels.dtype}", hint="they are divided by 255 only once")
     return pixels.to(torch.float32) / 255

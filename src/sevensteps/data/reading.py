@@ -19,6 +19,7 @@ from .preprocessing import Preprocessing
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many in all
 T = TypeVar("T")
+R = TypeVar("R")
 SMALL_PX = 64 * 64  # below this many pixels threads cost more than they bring
 
 
@@ -69,7 +70,8 @@ def read_pictures(
 
     small = preprocessing.height * preprocessing.width <= SMALL_PX
     results = _each(read, items, f"reading {split}", progress, threads=1 if small else os.cpu_count() or 1)
-    good, refused = [], []
+    good: list[Labelled] = []
+    refused: list[Refused] = []
     pixels = torch.empty(
         len(items), preprocessing.channels, preprocessing.height, preprocessing.width, dtype=torch.uint8
     )
@@ -90,8 +92,8 @@ def _header_or_none(path: Path) -> Header | None:
 
 
 def _each(
-    function: Callable[[T], object], items: Sequence[T], what: str, progress: Progress | None, *, threads: int
-) -> Iterator:  # type: ignore[type-arg]
+    function: Callable[[T], R], items: Sequence[T], what: str, progress: Progress | None, *, threads: int
+) -> Iterator[R]:
     """`function` of each item, in order, on `threads` threads, telling `progress` now and then."""
     with ThreadPoolExecutor(threads) as pool:
         results = map(function, items) if threads == 1 else pool.map(function, items)

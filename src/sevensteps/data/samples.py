@@ -202,9 +202,7 @@ def _download_all(dataset: Dataset, home: Path, progress: Progress | None) -> li
     paths, before = [], 0
     for file in dataset.files:
         shifted = _shifted(progress, before, dataset.size) if progress else None
-        paths.append(
-            download(file.urls, home / file.name, size=file.size, digest=file.digest, progress=shifted)
-        )
+        paths.append(download(file.urls, home / file.name, size=file.size, digest=file.digest, progress=shifted))
         before += file.size
     return paths
 

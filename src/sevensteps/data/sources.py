@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,24 +40,30 @@ def _read(source: str | Path | None, preprocessing: Preprocessing | None, progre
 
     if source is None:
         pixels, labels, vocab = digits()
-        return from_arrays({"train": (pixels, np.array(vocab)[labels])}, DIGITS)
+        return _named({"train": (pixels, labels)}, vocab, DIGITS)
     path = Path(source)
-    if not path.exists() and str(source) in DATASETS:
-        dataset = DATASETS[str(source)]
-        path = fetch(dataset.name, progress=progress and (lambda done, total: progress("downloading", done, total)))
-        if dataset.layout == "cifar":
-            from .cifar import read_cifar
-
-            splits, names = read_cifar(path)
-            arrays = {split: (x, np.array(names)[y]) for split, (x, y) in splits.items()}
-            return from_arrays(arrays, dataset.name)
-    if path.is_file():
-        return read_listing(list_csv(path), preprocessing, progress)
-    if path.is_dir() and find_idx(path):
-        return from_arrays(load_idx(path), str(path))
-    if not path.exists():
+    is_there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that is too long
+    dataset = None if is_there else DATASETS.get(str(source))
+    if not is_there and not dataset:
         raise DataError(
             f"no such path, and no dataset of that name: {source}",
             hint=f"check the spelling; the datasets by name are {', '.join(sorted(DATASETS))}",
         )
+    if dataset:
+        path = fetch(dataset.name, progress=partial(progress, "downloading") if progress else None)
+    if dataset and dataset.layout == "cifar":
+        from .cifar import read_cifar10
+
+        arrays, names = read_cifar10(path)
+        return _named(arrays, names, dataset.name)
+    if path.is_file():
+        return read_listing(list_csv(path), preprocessing, progress)
+    if path.is_dir() and find_idx(path):
+        arrays = load_idx(path)
+        return _named(arrays, dataset.classes, dataset.name) if dataset else from_arrays(arrays, str(path))
     return read_listing(list_folder(path), preprocessing, progress)
+
+
+def _named(arrays: dict[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str], where: str) -> LabelledData:
+    """Arrays whose labels are indices into `names`."""
+    return from_arrays({split: (x, np.array(names)[y]) for split, (x, y) in arrays.items()}, where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import DataError
@@ -11,12 +13,14 @@ VALID_FRACTION = 0.2
 VALID_AT_MOST = 5_000
 
 
-def stratified_split(labels: np.ndarray, seed: int = 0, fraction: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, seed: int = 0, fraction: float | None = None, vocab: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of a training and a validation part of `labels` (int, shape (N,)), both sorted.
 
     Every class gives the same fraction, rounded, but at least one picture to each part. Where no fraction is
-    given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. Raises
-    `DataError` where a class has a single picture.
+    given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. `vocab` has the
+    classes' names for messages. Raises `DataError` where a class has a single picture.
 
     >>> train, valid = stratified_split(np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
     >>> len(train), np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])[valid].tolist()
@@ -29,8 +33,9 @@ def stratified_split(labels: np.ndarray, seed: int = 0, fraction: float | None =
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
+            name = vocab[label] if len(vocab) else label
             raise DataError(
-                f"a class has one picture only (picture {members[0]}), so no validation split can be cut from it",
+                f"class {str(name)!r} has one picture only, so no validation split can be cut from it",
                 hint="add pictures of this class, or give a folder valid/<class>/* of your own",
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)

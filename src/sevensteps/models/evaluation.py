@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import RequestError
 from ..interval import Accuracy
 
 
@@ -20,9 +23,17 @@ class Evaluation:
 
     @classmethod
     def of(cls, predicted: Tensor, targets: Tensor, vocab: list[str] | tuple[str, ...]) -> Evaluation:
-        """From predicted and true labels, int64, shape (N,) each."""
-        k = len(vocab)
-        cells = (targets.flatten().cpu() * k + predicted.flatten().cpu()).to(torch.int64)
+        """From predicted and true labels, int64, shape (N,) each. Raises `RequestError` for a label without a name."""
+        k, predicted, targets = len(vocab), predicted.flatten().cpu(), targets.flatten().cpu()
+        if len(predicted) != len(targets):
+            raise RequestError(f"{len(predicted)} answers for {len(targets)} pictures", hint="expected one a picture")
+        for what, labels in (("predicted", predicted), ("true", targets)):
+            strange = labels[(labels < 0) | (labels >= k)]
+            if len(strange):
+                raise RequestError(
+                    f"a {what} label is {strange[0]}, and there are {k} class names", hint=f"expected 0 to {k - 1}"
+                )
+        cells = (targets * k + predicted).to(torch.int64)
         return cls(tuple(vocab), torch.bincount(cells, minlength=k * k).view(k, k).numpy())
 
     @property
@@ -38,8 +49,16 @@ class Evaluation:
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean of the classes' accuracies: each class counts the same, however many pictures it has."""
-        return float(np.mean([score.value for score in self.per_class.values() if score.n]))
+        """The mean of the classes' accuracies: each class counts the same, however large; nan for none."""
+        scores = [score.value for score in self.per_class.values() if score.n]
+        return float(np.mean(scores)) if scores else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Accuracy, interval and n, over all and class by class, and the confusion matrix; None for no pictures."""
+        classes = {name: score.to_dict() for name, score in self.per_class.items()}
+        balanced = self.balanced_accuracy if self.accuracy.n else None
+        rest = {"balanced_accuracy": balanced, "per_class": classes, "confusion": self.confusion.tolist()}
+        return self.accuracy.to_dict() | rest
 
     def __float__(self) -> float:
         return self.accuracy.value

@@ -29,8 +29,19 @@ class Normalize(nn.Module):
         self.std.copy_(torch.tensor(std))
 
     def forward(self, xb: Tensor) -> Tensor:
+        """Any shape with the channels second, or none of them."""
         shape = (-1, *[1] * (xb.ndim - 2))
         return (xb - self.mean.view(shape)) / self.std.view(shape)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """torch's batch norm, which also takes a training batch of one value a channel: by the figures gathered so far."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """N×C×H×W to the same."""
+        if self.training and input.numel() == input.shape[1]:  # one picture, of 1×1 by now: it has no spread
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
 
 
 class Conv(nn.Sequential):
@@ -39,7 +50,7 @@ class Conv(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, act: bool = True) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm(outputs),
         ]
         super().__init__(*layers, *([nn.ReLU()] if act else []))
 
@@ -68,6 +79,7 @@ class Residual(nn.Module):
             nn.init.zeros_(batch_norm.weight)  # each block begins as its shortcut alone (Goyal et al. 2017)
 
     def forward(self, xb: Tensor) -> Tensor:
+        """N×inputs×H×W to N×outputs×H/stride×W/stride, rounded up."""
         return F.relu(self.convs(xb) + self.shortcut(xb))
 
 
@@ -75,6 +87,7 @@ class GlobalMaxPool(nn.Module):
     """The greatest value of each channel, N×C×H×W to N×C: did the feature occur anywhere?"""
 
     def forward(self, xb: Tensor) -> Tensor:
+        """N×C×H×W to N×C."""
         return xb.amax((2, 3))
 
 
@@ -82,4 +95,5 @@ class GlobalAvgPool(nn.Module):
     """The mean of each channel, N×C×H×W to N×C: how much of the feature is there?"""
 
     def forward(self, xb: Tensor) -> Tensor:
+        """N×C×H×W to N×C."""
         return xb.mean((2, 3))

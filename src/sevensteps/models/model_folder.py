@@ -6,24 +6,28 @@ tensors. The same folder serves `evaluate`, `predict`, Python and whatever serve
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
 from ..files import make_folder, write_bytes, write_json, write_text
-from .registry import Architecture, create
+from .registry import Architecture, create, is_of_the_house
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MOST_CONFIG_BYTES = 16 << 20
+MOST_CONFIG_BYTES = 4 << 20
+MOST_ARGUMENT = 4096
 KEYS = {"format_version", "architecture", "classes", "preprocessing"}
 
 
@@ -38,8 +42,8 @@ class ModelFolder:
     def save(self, folder: str | Path, card: str = "") -> Path:
         """Write the folder; files of an earlier version in it are replaced, each whole or not at all.
 
-        `card` is the text of the model card. Raises `RequestError` for a network that is not registered,
-        `StorageError` where it cannot be written.
+        `card` is the text of the model card. Raises `RequestError` for a network that is not registered or has
+        another number of outputs than there are classes, `StorageError` where it cannot be written.
         """
         architecture = getattr(self.model, "architecture", None)
         if not isinstance(architecture, Architecture):
@@ -47,13 +51,14 @@ class ModelFolder:
                 f"a {type(self.model).__name__} that is not from the registry cannot be saved as a model folder",
                 hint="register a function that builds it: @sevensteps.networks.register, then networks.create(name, …)",
             )
-        folder = make_folder(folder)
         config = {
             "format_version": FORMAT_VERSION,
             "architecture": architecture.to_dict(),
             "classes": self.classes,
             "preprocessing": self.preprocessing.to_dict(),
         }
+        _check(config, "this model cannot be saved")
+        folder = make_folder(folder)
         self.save_weights(folder)
         write_json(folder / CONFIG, config)
         write_text(folder / CARD, card or default_card(self))
@@ -61,7 +66,10 @@ class ModelFolder:
 
     def save_weights(self, folder: str | Path) -> None:
         """Replace the weights of a folder that was saved before."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+        tensors = {  # copies, as safetensors refuses two names for one memory
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.model.state_dict().items()
+        }
         write_bytes(Path(folder) / WEIGHTS, safetensors.torch.save(tensors))
 
     @classmethod
@@ -69,17 +77,13 @@ class ModelFolder:
         """Read a model folder, or the one inside a run folder. Raises `ModelFolderError` for anything else."""
         folder = find_model_folder(folder)
         config = _read_config(folder / CONFIG)
-        classes = config["classes"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or len(classes) < 2:
-            raise ModelFolderError(f"{folder / CONFIG}: classes are {classes!r:.80}", hint="expected a list of names")
-        preprocessing = Preprocessing.from_dict(config["preprocessing"])
-        model = _build(config["architecture"], folder / CONFIG)
-        if model.architecture.classes != len(classes):  # type: ignore[union-attr]
-            raise ModelFolderError(
-                f"{folder / CONFIG}: {len(classes)} classes, and a network with {model.architecture.classes} outputs"  # type: ignore[union-attr]
-            )
-        _load_weights(model, folder / WEIGHTS)
-        return cls(model.eval(), classes, preprocessing)
+        architecture, preprocessing = _check(config, str(folder / CONFIG))
+        with _damaged(folder / WEIGHTS):
+            shapes = _shapes(folder / WEIGHTS)
+        model = _build(architecture, shapes, folder / CONFIG)
+        with _damaged(folder / WEIGHTS):
+            model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS), strict=True)
+        return cls(model.eval(), config["classes"], preprocessing)
 
 
 def find_model_folder(folder: str | Path) -> Path:
@@ -98,12 +102,13 @@ def find_model_folder(folder: str | Path) -> Path:
 def default_card(folder: ModelFolder, result: str = "") -> str:
     """The model card: what the model is, what it was measured at, how to use it."""
     architecture: Any = folder.model.architecture
+    classes = ", ".join(f"`{name}`" for name in folder.classes[:50]) + (" …" if len(folder.classes) > 50 else "")
     return f"""# A picture classifier
 
 {result or "No result was measured when this folder was saved."}
 
 - Network: `{architecture.name}`, input {" × ".join(map(str, architecture.input_shape))} (channels × height × width)
-- Classes ({len(folder.classes)}): {", ".join(f"`{name}`" for name in folder.classes[:50])}{" …" if len(folder.classes) > 50 else ""}
+- Classes ({len(folder.classes)}): {classes}
 - Preprocessing: {folder.preprocessing.rule}
 
 ```python
@@ -139,33 +144,76 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config  # type: ignore[no-any-return]
 
 
-def _build(description: Any, where: Path) -> nn.Module:
+def _check(config: dict[str, Any], where: str) -> tuple[Architecture, Preprocessing]:
+    """What a configuration describes. Raises `ModelFolderError` where it describes nothing that can be built."""
+    classes, description = config["classes"], config["architecture"]
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or len(classes) < 2:
+        raise ModelFolderError(f"{where}: classes are {classes!r:.80}", hint="expected a list of at least two names")
+    if len(set(classes)) < len(classes):
+        raise ModelFolderError(f"{where}: two classes have the same name", hint="expected names that differ")
     try:
-        name, shape, classes, arguments = (description[key] for key in ("name", "input_shape", "classes", "arguments"))
-        if not _whole_numbers([*shape, classes]) or len(shape) not in (1, 3):
-            raise ValueError(f"sizes are {shape!r} and {classes!r}")
-        if not all(isinstance(value, str | bool) or (0 <= value <= 4096) for value in arguments.values()):
-            raise ValueError(f"arguments are {arguments!r}")
-        return create(name, shape, classes, **arguments)
+        architecture = Architecture(**description)
+        sizes, values = (*architecture.input_shape, architecture.classes), architecture.arguments.values()
+        right = isinstance(architecture.name, str) and len(sizes) in (2, 4) and all(map(_is_size, sizes))
+        right = right and all(isinstance(value, str | bool) or abs(value) <= MOST_ARGUMENT for value in values)
+    except (TypeError, AttributeError):
+        right = False
+    if not right:
+        raise ModelFolderError(f"{where}: no network is described by {description!r:.200}", hint=f"{CONFIG} is damaged")
+    if architecture.classes != len(classes):
+        raise ModelFolderError(
+            f"{where}: {len(classes)} classes, and a network with {architecture.classes} outputs",
+            hint="expected one output a class",
+        )
+    preprocessing = Preprocessing.from_dict(config["preprocessing"])
+    if len(sizes) == 4 and sizes[0] != preprocessing.channels:
+        raise ModelFolderError(
+            f"{where}: pictures of {preprocessing.channels} channels, and a network for {sizes[0]}",
+            hint="expected the same number: 1 is grey, 3 is RGB",
+        )
+    return architecture, preprocessing
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= 10_000
+
+
+def _build(architecture: Architecture, shapes: dict[str, list[int]], where: Path) -> nn.Module:
+    name, arguments = architecture.name, architecture.arguments
+    make = functools.partial(create, name, architecture.input_shape, architecture.classes, **arguments)  # type: ignore[arg-type]
+    try:
+        if is_of_the_house(name):  # first without memory: a few words must not ask for gigabytes
+            with torch.device("meta"):
+                draft = make()
+            wanted = {key: list(tensor.shape) for key, tensor in draft.state_dict().items()}
+            if wanted != shapes:
+                key = next(key for key in (*wanted, *shapes) if wanted.get(key) != shapes.get(key))
+                raise ValueError(
+                    f"{name} needs {key!r} of shape {wanted.get(key)}, and {WEIGHTS} has {shapes.get(key)}"
+                )
+        return make()
     except RequestError as error:
         raise ModelFolderError(f"{where}: {error.message}", hint=error.hint) from error
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelFolderError(
-            f"{where}: no network can be built from it: {error}", hint="the folder is damaged"
+            f"{where}: no network can be built from it: {error}", hint="the folder is damaged: copy it again"
         ) from error
 
 
-def _whole_numbers(values: Sequence[Any]) -> bool:
-    return all(type(value) is int and 1 <= value <= 10_000 for value in values)
+def _shapes(path: Path) -> dict[str, list[int]]:
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing", hint="the folder is incomplete: copy it again")
+    with safetensors.safe_open(path, "pt") as file:
+        return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - it is no dict
 
 
-def _load_weights(model: nn.Module, path: Path) -> None:
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
     try:
-        tensors = safetensors.torch.load_file(path)
-        model.load_state_dict(tensors, strict=True)
-    except FileNotFoundError as error:
-        raise ModelFolderError(f"{path} is missing", hint="the folder is incomplete: copy it again") from error
+        yield
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        if isinstance(error, ModelFolderError):
+            raise
         reason = str(error).splitlines()[-1].strip()
         raise ModelFolderError(
             f"{path} does not hold the weights of this network: {reason}",

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import nn
 
+from ..errors import RequestError
 from .layers import Conv, GlobalAvgPool, GlobalMaxPool, Normalize, Residual
 from .registry import create, for_data, names, register
 
@@ -45,7 +46,7 @@ def convnet(input_shape: tuple[int, ...], classes: int, *, width: int = 16) -> n
     """Four convolutions for pictures up to about 64 px; the first has `width` channels, the last four times that."""
     return nn.Sequential(
         _normalize(input_shape),
-        Conv(input_shape[0], width, kernel=5),
+        Conv(_picture(input_shape)[0], width, kernel=5),
         nn.MaxPool2d(2, ceil_mode=True),
         Conv(width, 2 * width),
         nn.MaxPool2d(2, ceil_mode=True),
@@ -57,8 +58,8 @@ def convnet(input_shape: tuple[int, ...], classes: int, *, width: int = 16) -> n
 
 @register
 def resnet(input_shape: tuple[int, ...], classes: int, *, width: int = 32) -> nn.Module:
-    """A small residual network for colour, and for photographs up to 224 px; stages of 1, 2, 4 and 8 × `width` channels."""
-    channels, height, side = input_shape
+    """A small residual network for colour and photographs to 224 px; stages of 1, 2, 4 and 8 × `width` channels."""
+    channels, height, side = _picture(input_shape)
     large = min(height, side) > SMALL_PX
     stem = [Conv(channels, width, stride=2), Conv(width, width), nn.MaxPool2d(2)] if large else [Conv(channels, width)]
     widths = [width, width, 2 * width, 4 * width, 8 * width]
@@ -76,7 +77,7 @@ def resnet(input_shape: tuple[int, ...], classes: int, *, width: int = 32) -> nn
 @register
 def resnet18(input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The 18-layer residual network of He et al. 2015 (table 1), for whatever number of channels the pictures have."""
-    stem = [Conv(input_shape[0], 64, kernel=7, stride=2), nn.MaxPool2d(3, 2, padding=1)]
+    stem = [Conv(_picture(input_shape)[0], 64, kernel=7, stride=2), nn.MaxPool2d(3, 2, padding=1)]
     widths = [64, 64, 128, 256, 512]
     stages = [
         nn.Sequential(Residual(widths[i], widths[i + 1], 1 if i == 0 else 2), Residual(widths[i + 1], widths[i + 1]))
@@ -87,6 +88,15 @@ def resnet18(input_shape: tuple[int, ...], classes: int) -> nn.Module:
 
 def _normalize(input_shape: tuple[int, ...]) -> Normalize:
     return Normalize(input_shape[0] if len(input_shape) == 3 else 1)
+
+
+def _picture(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(input_shape) != 3:
+        raise RequestError(
+            f"a convolution needs pictures, and the input has shape {input_shape}",
+            hint="expected (channels, height, width); for other inputs use linear or simple_net",
+        )
+    return input_shape
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -53,6 +53,8 @@ class PixelSimilarity(nn.Module):
         sums, counts = None, torch.zeros(0, dtype=torch.int64)
         for xb, yb in _batches(data):
             labels = _labels(yb)
+            if vocab and int(labels.max()) >= len(vocab):
+                raise DataError(f"a label is {labels.max()}, and vocab has {len(vocab)} names", hint="name every class")
             classes = max(len(counts), int(labels.max()) + 1, len(vocab or ()))
             if sums is None:
                 sums = torch.zeros(classes, *xb.shape[1:], dtype=torch.float64)
@@ -88,11 +90,13 @@ class PixelSimilarity(nn.Module):
                 hint=f"expected (N, {', '.join(map(str, self.archetypes.shape[1:]))})",
             )
         flat, means = x.flatten(1).float(), self.archetypes.flatten(1).to(x.device)
+        n = means.shape[1]
         if self.distance == "l1":
-            return torch.cdist(flat, means, p=1) / means.shape[1]
-        return torch.cdist(flat, means, compute_mode="donot_use_mm_for_euclid_dist") / means.shape[1] ** 0.5
+            return torch.cdist(flat, means, p=1).div(n)
+        return torch.cdist(flat, means, compute_mode="donot_use_mm_for_euclid_dist").div(n**0.5)
 
     def forward(self, xb: Tensor) -> Tensor:
+        """Minus the distances: N×classes."""
         return -self.distances(xb)
 
     def predict(self, x: Tensor) -> Tensor:
@@ -121,8 +125,11 @@ def _batches(data: Any) -> Iterable[tuple[Tensor, Tensor]]:
     """Batches as they are, without shuffling or augmentation where it is one of our loaders."""
     if isinstance(data, DataLoader):
         return DataLoader(data.collection, max(data.batch_size, 256))
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor):
-        return DataLoader(as_batched(torch.utils.data.TensorDataset(*data)), 1024)
+    if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
+        x, y = map(torch.as_tensor, data)
+        if len(x) != len(y):
+            raise DataError(f"{len(x)} pictures and {len(y)} labels", hint="expected one label a picture")
+        return DataLoader(as_batched(torch.utils.data.TensorDataset(x, y)), 1024)
     return data  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.preprocessing import Preprocessing, as_input
-from ..errors import RefusedPicture
+from ..errors import RefusedPicture, RequestError
 from .model_folder import ModelFolder
 
 BATCH_SIZE = 256
@@ -61,9 +61,18 @@ class Predictor:
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Probabilities of the classes (float32, N×classes) for pixels (uint8, N×C×H×W)."""
+        return self.preds(as_input(pixels)).softmax(1)
+
+    def preds(self, xb: Tensor) -> Tensor:
+        """Raw scores (float32, N×classes, on the CPU) for inputs (float32, N×C×H×W, 0 to 1)."""
         with torch.inference_mode():
-            preds: Tensor = self.model(as_input(pixels.to(self.device)))
-            return preds.softmax(1).cpu()
+            preds: Tensor = self.model(xb.to(self.device))
+        if preds.shape != (len(xb), len(self.classes)):
+            raise RequestError(
+                f"the model gives preds of shape {tuple(preds.shape)} for {len(xb)} pictures",
+                hint=f"expected one score for each of the {len(self.classes)} classes",
+            )
+        return preds.cpu()
 
     def of_probabilities(self, probabilities: Tensor) -> Prediction:
         """A `Prediction` from one row of probabilities, shape (classes,)."""

@@ -32,6 +32,9 @@ class Architecture:
     classes: int
     arguments: dict[str, int | float | str | bool] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_shape", tuple(self.input_shape))  # JSON knows lists only
+
     def to_dict(self) -> dict[str, Any]:
         """As it stands in `config.json`."""
         return asdict(self) | {"input_shape": list(self.input_shape)}
@@ -43,9 +46,12 @@ class Shaped(Protocol):
     vocab: list[str] | None
 
     @property
-    def input_shape(self) -> tuple[int, ...]: ...
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+
     @property
-    def statistics(self) -> tuple[list[float], list[float]]: ...
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of the inputs, one of each a channel."""
 
 
 def register(builder: Builder) -> Builder:
@@ -53,9 +59,12 @@ def register(builder: Builder) -> Builder:
 
     What comes back takes `DataLoaders`, whose training pictures also set its normalisation, or a shape and a number
     of classes: `convnet(dls)`, `convnet((1, 28, 28), 10)`; and a `seed` for its weights. Register a network of your
-    own so that it can be saved to a model folder, and loaded by a program that has registered it too.
+    own so that it can be saved to a model folder, and loaded by a program that has registered it too. Raises
+    `RequestError` where another module has registered the name.
     """
     name = builder.__name__
+    if name in REGISTRY and REGISTRY[name].__module__ != builder.__module__:
+        raise RequestError(f"a network is called {name!r} already", hint="give your function another name")
     REGISTRY[name] = builder
 
     @functools.wraps(builder)
@@ -95,6 +104,12 @@ def create(name: str, input_shape: Sequence[int], classes: int, *, seed: int = 0
 
     if name not in REGISTRY:
         raise RequestError(f"no network is called {name!r}", hint=f"the networks are {', '.join(sorted(REGISTRY))}")
+    shape = tuple(input_shape)
+    if not shape or not all(type(size) is int and size > 0 for size in (*shape, classes)):
+        raise RequestError(
+            f"{name} for inputs of shape {shape} and {classes!r} classes",
+            hint=f"expected whole numbers above 0, as in {name}((1, 28, 28), 10)",
+        )
     builder = REGISTRY[name]
     accepted = list(inspect.signature(builder).parameters)[2:]
     strange = sorted(set(arguments) - set(accepted))
@@ -103,10 +118,13 @@ def create(name: str, input_shape: Sequence[int], classes: int, *, seed: int = 0
             f"{name} takes no argument {strange[0]!r}",
             hint=f"its arguments are: {', '.join(accepted) or 'none'}",
         )
+    for key, value in arguments.items():
+        if is_of_the_house(name) and type(value) is int and value < 1:
+            raise RequestError(f"{name} with {key} = {value}", hint="expected a whole number, 1 or more")
     with torch_seeded(seed, "weights"):
-        model = builder(tuple(input_shape), classes, **arguments)
-    model.to(memory_format=torch.channels_last)  # convolutions on a CPU are about twice as fast so
-    model.architecture = Architecture(name, tuple(input_shape), classes, arguments)  # type: ignore[assignment]
+        model = builder(shape, classes, **arguments)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # on a CPU convolutions are twice as fast
+    model.architecture = Architecture(name, shape, classes, arguments)  # type: ignore[assignment]
     return model
 
 
@@ -115,6 +133,13 @@ def names() -> list[str]:
     _register_the_house()
 
     return sorted(REGISTRY)
+
+
+def is_of_the_house(name: str) -> bool:
+    """Whether `name` is one of sevensteps' own networks."""
+    _register_the_house()
+
+    return name in REGISTRY and REGISTRY[name].__module__.startswith(__name__.partition(".")[0] + ".")
 
 
 def _register_the_house() -> None:

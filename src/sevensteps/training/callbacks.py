@@ -5,7 +5,7 @@ before_fit
 │ before_epoch
 │ │ before_train
 │ │ │ before_batch → predict → after_pred → loss → after_loss → before_backward → gradient → after_backward
-│ │ │   → before_step → step → after_step → after_batch                 (in validation: up to after_loss, then after_batch)
+│ │ │   → before_step → step → after_step → after_batch       (in validation: up to after_loss, then after_batch)
 │ │ after_train
 │ │ before_validate → the batches of the validation set → after_validate
 │ after_epoch
@@ -18,7 +18,9 @@ A listener may raise `CancelBatchException`, `CancelTrainException`, `CancelVali
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import RequestError
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -63,6 +65,17 @@ class Callback:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name in vars(cls):
+        for name in dir(cls):
             if name.startswith(("before_", "after_")) and name not in EVENTS:
                 raise TypeError(f"{cls.__name__}.{name} names no event; the events are: {', '.join(EVENTS)}")
+
+
+def as_callbacks(given: Any) -> list[Callback]:
+    """A callback, several or None, as a list. Raises `RequestError` for what is no callback: a class, for one."""
+    if given is None or isinstance(given, Callback | type):
+        given = [] if given is None else [given]
+    cbs = list(given)
+    for item in cbs:
+        if not isinstance(item, Callback):
+            raise RequestError(f"{item!r} is no callback", hint="cbs takes instances of subclasses of Callback")
+    return cbs

@@ -16,6 +16,8 @@ from torch import Tensor
 from ..errors import TrainingError
 from .callbacks import Callback, CancelFitException, CancelTrainException
 
+LAST = 20  # the order of those who stop the fit: all others have heard of the epoch by then
+
 
 class KeepBest(Callback):
     """Remembers the weights of the epoch with the best first metric on the validation set; later ones win a tie.
@@ -33,7 +35,8 @@ class KeepBest(Callback):
         """Keep the weights where they are the best so far."""
         row = self.learn.recorder.rows[-1]
         score = next(iter(row.metrics.values()), -math.inf)
-        if score >= self.score and math.isfinite(row.train_loss):
+        finite = all(math.isfinite(loss) for loss in (row.train_loss, row.valid_loss) if loss is not None)
+        if score >= self.score and finite:
             self.epoch, self.score = row.epoch, score
             self.weights = {name: tensor.detach().clone() for name, tensor in self.learn.model.state_dict().items()}
             self.saved()
@@ -78,9 +81,12 @@ class StepLog(Callback):
 
 
 class TimeLimit(Callback):
-    """Stops after so many minutes; the schedule then runs by the clock where that is ahead of the steps."""
+    """Stops after so many minutes; the schedule then runs by the clock where that is ahead of the steps.
 
-    order: ClassVar[int] = -5
+    The epoch that is cut short is validated and kept like any other; it has at least one batch.
+    """
+
+    order: ClassVar[int] = LAST
 
     def __init__(self, minutes: float) -> None:
         self.seconds = 60 * minutes
@@ -90,9 +96,9 @@ class TimeLimit(Callback):
         """Move the schedule on, or end the epoch's training."""
         if self.learn.training:
             part = (time.monotonic() - self.started) / self.seconds
-            if part >= 1:
+            if part >= 1 and self.learn.step_in_epoch:
                 raise CancelTrainException
-            self.learn.advance_to(part)
+            self.learn.advance_to(min(part, 1.0))
 
     def after_epoch(self) -> None:
         """Stop where the time is over."""
@@ -101,12 +107,19 @@ class TimeLimit(Callback):
 
 
 class StopWhenAsked(Callback):
-    """Ends the training after the batch in hand once `asked` is set."""
+    """Ends the training after the batch in hand once `asked` is set; then the epoch is validated, and kept, as ever."""
+
+    order: ClassVar[int] = LAST
 
     def __init__(self) -> None:
         self.asked = False
 
     def after_batch(self) -> None:
+        """End the epoch's training where it was asked."""
+        if self.asked and self.learn.training:
+            raise CancelTrainException
+
+    def after_epoch(self) -> None:
         """Stop where it was asked."""
         if self.asked:
             raise CancelFitException
@@ -127,4 +140,4 @@ class StopWhenAsked(Callback):
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from .callbacks import (
     CancelFitException,
     CancelTrainException,
     CancelValidException,
+    as_callbacks,
 )
 from .losses import cross_entropy
 from .optimizers import SGD, OptFunc, check_lr, set_lr
@@ -63,12 +65,18 @@ class Learner:
     ) -> None:
         self.dls, self.seed, self.default_lr = dls, seed, check_lr(lr)
         self.device = choose_device(device)
-        self.model = model.to(self.device) if isinstance(model, nn.Module) else FunctionModel(model)
+        if isinstance(model, nn.Module):
+            self.model = model.to(self.device)
+        else:  # its weights are the caller's own tensors, so the batches go to them
+            self.model = FunctionModel(model)
+            self.device = next(self.model.parameters()).device
         self.loss_func, self.opt_func = loss_func or cross_entropy, opt_func
         self.metrics: list[Any] = _as_list(metrics)
         self.recorder = Recorder()
-        self.cbs: list[Callback] = [self.recorder, *([] if quiet else [EpochTable()]), *_as_list(cbs)]
+        self.cbs: list[Callback] = [self.recorder, *([] if quiet else [EpochTable()]), *as_callbacks(cbs)]
         self.opt: Any = None
+        self.preds: Any = None
+        self.loss: Any = None
         self.epoch = 0  # epochs begun since this Learner was made
         self.training = False
         self._listeners: dict[str, list[Callable[[], None]]] = {}
@@ -77,7 +85,7 @@ class Learner:
 
     def fit(self, epochs: int, lr: float | None = None, *, schedule: Schedule = constant, cbs: Any = None) -> None:
         """Train for `epochs` passes over the training set at learning rate `lr`, or as `schedule` varies it."""
-        self._initialise(epochs, lr, schedule, _as_list(cbs))  # step 1
+        self._initialise(epochs, lr, schedule, as_callbacks(cbs))  # step 1
         with torch_seeded(self.seed, "fit"):
             self._during("fit", CancelFitException, self._repeat)  # steps 6 and 7
 
@@ -121,8 +129,9 @@ class Learner:
     def _train(self) -> None:
         self.training = True
         self.model.train()
-        for self.step_in_epoch, batch in enumerate(self._batches(self.dls.train)):
-            torch.manual_seed(seed_for(self.seed, "model", self.epoch, self.step_in_epoch))
+        for step, batch in enumerate(self._batches(self.dls.train)):
+            self.step_in_epoch = step
+            torch.manual_seed(seed_for(self.seed, "model", self.epoch, step))
             self._take(batch)
             self.advance_to(self.step_in_fit / (self.epochs * self.steps_per_epoch))
             self._one_batch(self._predict, self._loss, self._gradient, self._step)
@@ -154,18 +163,20 @@ class Learner:
     def validate(self, dl: Any = None) -> list[float]:
         """[loss, metric, …] over `dl`, by default the validation set. Changes no weight."""
         dl = self._valid(dl)
-        self._listen([])
-        self._during("validate", CancelValidException, lambda: self._validate(dl))
+        with self._looking():
+            self._listen([])
+            self._during("validate", CancelValidException, lambda: self._validate(dl))
+        if not self.recorder.validation:
+            raise RequestError("the loader has no batch to validate on", hint="give a loader with pictures in it")
         return self.recorder.validation
 
     def get_preds(self, dl: Any = None) -> tuple[Tensor, Tensor]:
         """Raw scores (N×classes) and targets (N) for all of `dl`, by default the validation set; on the CPU."""
-        self.model.eval()
         pairs = []
-        with torch.no_grad():
+        with self._looking():
             for batch in self._batches(self._valid(dl)):
-                self._take(batch)
-                pairs.append((self.model(self.xb).cpu(), self.yb.cpu()))
+                xb, yb = self._pair(batch)
+                pairs.append((self.model(xb).cpu(), yb.cpu()))
         if not pairs:
             raise RequestError("the loader has no batch to predict", hint="give a loader with pictures in it")
         preds, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
@@ -173,7 +184,8 @@ class Learner:
 
     def predict(self, picture: Any) -> Prediction:
         """The class of one picture (a path, bytes, a PIL image, an array) and the probability of each class."""
-        return Predictor(self._as_folder(), self.device).predict(picture)
+        with self._looking():
+            return Predictor(self._as_folder(), self.device).predict(picture)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write a model folder. Raises `RequestError` where `folder` exists, unless `overwrite`."""
@@ -193,7 +205,8 @@ class Learner:
 
     def summary(self) -> str:
         """A table of the layers: what each gives, and how many parameters it has."""
-        return summary(self.model, self.dls.one_batch()[0][:2].to(self.device))
+        with self._looking():
+            return summary(self.model, self._pair(next(self._batches(self.dls.train)))[0][:2])
 
     def advance_to(self, progress: float) -> None:
         """Set the learning rate for a point of the schedule, 0 to 1, unless it is past that already."""
@@ -224,16 +237,35 @@ class Learner:
         }
 
     def _batches(self, dl: Any) -> Iterator[Any]:
-        return dl.batches(seed=self.seed, epoch=self.epoch) if isinstance(dl, DataLoader) else iter(dl)
+        if isinstance(dl, DataLoader):
+            return dl.batches(seed=self.seed, epoch=self.epoch)
+        torch.manual_seed(seed_for(self.seed, "order", self.epoch))  # torch's loaders draw from the global generator
+        return iter(dl)
 
     def _take(self, batch: Any) -> None:
-        if not isinstance(batch, Sequence) or len(batch) != 2:
-            raise RequestError(
-                f"a batch is a {type(batch).__name__} that is no pair",
-                hint="each item of the data must be (input, target)",
-            )
-        self.xb, self.yb = (part.to(self.device, non_blocking=True) for part in batch)
+        self.xb, self.yb = self._pair(batch)
+        self.preds = self.loss = None  # so that a batch that is cancelled leaves no other batch's behind
         self.pictures = len(self.yb)
+
+    def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
+        if not isinstance(batch, Sequence) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            raise RequestError(
+                f"a batch is a {type(batch).__name__} that is no pair of tensors",
+                hint="each item of the data must be (input, target), of tensors or numbers",
+            )
+        return batch[0].to(self.device, non_blocking=True), batch[1].to(self.device, non_blocking=True)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """No gradients, evaluation mode, the caller's random numbers unmoved; a fit that is under way goes on after."""
+        before, was_training = dict(vars(self)), self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), torch_seeded(self.seed, "look"):
+                yield
+        finally:
+            vars(self).update(before)  # the batch in hand, and who listens
+            self.model.train(was_training)
 
     def _valid(self, dl: Any) -> Any:
         dl = self.dls.valid if dl is None else dl
@@ -244,7 +276,8 @@ class Learner:
     def _as_folder(self) -> ModelFolder:
         if self.dls.vocab is None or self.dls.preprocessing is None:
             raise RequestError(
-                "these data loaders know no class names or no preprocessing, so a picture cannot be predicted or the model saved",
+                "these data loaders know no class names or no preprocessing, "
+                "so a picture cannot be predicted or the model saved",
                 hint="make them with DataLoaders.from_folder, from_csv or from_arrays; get_preds(dl) needs neither",
             )
         return ModelFolder(self.model, self.dls.vocab, self.dls.preprocessing)
@@ -261,7 +294,12 @@ def _check_epochs(epochs: int) -> int:
 
 
 def _length(dl: Any) -> int:
-    steps = len(dl)
+    try:
+        steps = len(dl)
+    except TypeError as error:
+        raise RequestError(
+            f"the training loader, a {type(dl).__name__}, has no length", hint="give a list of batches, or a DataLoader"
+        ) from error
     if not steps:
         raise RequestError("the training loader has no batch", hint="it has no pictures, or drops a last, short batch")
     return steps

@@ -9,15 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import RequestError
+
 
 def mnist_loss(preds: Tensor, targets: Tensor) -> Tensor:
     """One minus the probability given to the right one of two classes, averaged.
 
-    `preds` are raw scores and `targets` 1 or 0, of one shape. fastbook, chapter 4, "The MNIST Loss Function".
+    `preds` are raw scores and `targets` 1 or 0, of one shape, else `RequestError`. fastbook, chapter 4, "The MNIST
+    Loss Function".
 
     >>> round(mnist_loss(torch.tensor([0.0, 0.0]), torch.tensor([1, 0])).item(), 3)
     0.5
     """
+    check_shapes(preds, targets)
     probs = preds.sigmoid()
     return torch.where(targets == 1, 1 - probs, probs).mean()
 
@@ -28,6 +32,7 @@ def l1(preds: Tensor, targets: Tensor) -> Tensor:
     >>> l1(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item()
     1.5
     """
+    check_shapes(preds, targets)
     return (preds - targets).abs().mean()
 
 
@@ -37,6 +42,7 @@ def mse(preds: Tensor, targets: Tensor) -> Tensor:
     >>> mse(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item()
     2.5
     """
+    check_shapes(preds, targets)
     return ((preds - targets) ** 2).mean()
 
 
@@ -55,3 +61,12 @@ def cross_entropy(preds: Tensor, targets: Tensor) -> Tensor:
     `preds` are raw scores, N×classes; `targets` labels, int64, N.
     """
     return F.cross_entropy(preds, targets)
+
+
+def check_shapes(preds: Tensor, targets: Tensor) -> None:
+    """Raise `RequestError` unless both have one shape: broadcasting N×1 with N gives N×N, and a wrong mean."""
+    if preds.shape != targets.shape:
+        raise RequestError(
+            f"preds have shape {tuple(preds.shape)}, and targets {tuple(targets.shape)}",
+            hint="expected one shape: targets.unsqueeze(1) makes N×1 of N",
+        )

@@ -6,11 +6,15 @@ it; or an object with `update(preds, targets)`, `compute()` and `reset()`, as to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from ..errors import RequestError
+from .losses import check_shapes
 
 
 def accuracy(preds: Tensor, targets: Tensor) -> Tensor:
@@ -19,6 +23,16 @@ def accuracy(preds: Tensor, targets: Tensor) -> Tensor:
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0])).item()
     0.5
     """
+    if preds.ndim < 2 or preds.shape[-1] < 2:
+        raise RequestError(
+            f"accuracy of preds of shape {tuple(preds.shape)}",
+            hint="it needs one score a class, N×classes; for one score a picture use batch_accuracy",
+        )
+    if targets.numel() != preds[..., 0].numel():
+        raise RequestError(
+            f"accuracy of preds of shape {tuple(preds.shape)} and targets of shape {tuple(targets.shape)}",
+            hint="expected one label for each row of preds",
+        )
     return (preds.argmax(-1) == targets.view(preds.shape[:-1])).float().mean()
 
 
@@ -34,11 +48,12 @@ def error_rate(preds: Tensor, targets: Tensor) -> Tensor:
 def batch_accuracy(preds: Tensor, targets: Tensor) -> Tensor:
     """For two classes and one score: the fraction where sigmoid(score) > 0.5 agrees with the target, 1 or 0.
 
-    `preds` and `targets` have one shape. fastbook, chapter 4.
+    `preds` and `targets` have one shape, else `RequestError`. fastbook, chapter 4.
 
     >>> batch_accuracy(torch.tensor([[2.0], [-1.0]]), torch.tensor([[1], [1]])).item()
     0.5
     """
+    check_shapes(preds, targets)
     return ((preds.sigmoid() > 0.5) == targets).float().mean()
 
 
@@ -78,7 +93,7 @@ class Mean:
 
     def add(self, value: Any, n: int) -> None:
         """Take a mean over `n` pictures into the account."""
-        value = value.detach() if isinstance(value, Tensor) else value
+        value = value.detach().float() if isinstance(value, Tensor) else value  # a sum of half floats would stick
         self.total = self.total + value * n
         self.n += n
 
@@ -94,8 +109,23 @@ def as_metric(metric: Any) -> Metric:
 
 def name_of(thing: Any) -> str:
     """The name under which a metric or a loss stands in a table."""
+    if isinstance(thing, functools.partial):
+        return name_of(thing.func)
     name = getattr(thing, "name", None) or getattr(thing, "__name__", None)
     return name if isinstance(name, str) else type(thing).__name__
+
+
+def names_of(metrics: Iterable[Any]) -> list[str]:
+    """A name for each metric, no two the same.
+
+    >>> names_of([accuracy, error_rate, accuracy])
+    ['accuracy', 'error_rate', 'accuracy 2']
+    """
+    names: list[str] = []
+    for name in map(name_of, metrics):
+        same = sum(other == name or other.startswith(f"{name} ") for other in names)
+        names.append(f"{name} {same + 1}" if same else name)
+    return names
 
 
 def as_number(value: Any) -> float:

@@ -81,13 +81,12 @@ class AdamW(BasicOptim):
     ) -> None:
         super().__init__(params, lr)
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.steps = 0
+        self.steps: dict[Tensor, int] = {}  # of each: one that gets its first gradient late begins late
         self.averages: dict[Tensor, tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        self.steps += 1
         params = [p for p in self.params if p.grad is not None]
         if not params:
             return
@@ -95,17 +94,18 @@ class AdamW(BasicOptim):
         for p in params:
             if p not in self.averages:
                 self.averages[p] = torch.zeros_like(p), torch.zeros_like(p)
+            self.steps[p] = self.steps.get(p, 0) + 1
         means = [self.averages[p][0] for p in params]
         squares = [self.averages[p][1] for p in params]
-        beta1, beta2 = self.betas
+        (beta1, beta2), steps = self.betas, [self.steps[p] for p in params]
         torch._foreach_mul_(params, 1 - self.lr * self.weight_decay)
         torch._foreach_lerp_(means, grads, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
         denominators = torch._foreach_sqrt(squares)
-        torch._foreach_div_(denominators, math.sqrt(1 - beta2**self.steps))
+        torch._foreach_div_(denominators, [math.sqrt(1 - beta2**step) for step in steps])
         torch._foreach_add_(denominators, self.eps)
-        torch._foreach_addcdiv_(params, means, denominators, -self.lr / (1 - beta1**self.steps))
+        torch._foreach_addcdiv_(params, means, denominators, [-self.lr / (1 - beta1**step) for step in steps])
 
 
 def check_lr(lr: float) -> float:

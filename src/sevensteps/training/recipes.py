@@ -37,7 +37,7 @@ def recipe_for(network: str, pictures: int, preprocessing: Preprocessing) -> Rec
     """
     side = min(preprocessing.height, preprocessing.width)
     batch_size = 256 if pictures >= 20_000 else 64 if pictures >= 1_000 else 32
-    steps = math.ceil(pictures / batch_size)
+    steps = max(1, math.ceil(pictures / batch_size))
     photographs = side > SMALL_PX
     if network in ("linear", "simple_net"):
         epochs, lr, augment = 10, 3e-3, None

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TextIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .callbacks import Callback
-from .metrics import Mean, Metric, as_metric, as_number, name_of
+from .metrics import Mean, Metric, as_metric, as_number, names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,22 +41,23 @@ class Recorder(Callback):
         self.losses: list[float] = []
         self.lrs: list[float] = []
         self.metrics: list[tuple[str, Metric]] = []
-        self.validation: list[float] = []  # [loss, metric, …] of the last validation
+        self.validation: list[float] = []  # [loss, metric, …] of the last validation; empty where it was left out
+        self._waiting: list[tuple[Tensor, float]] = []  # loss and learning rate of the steps not fetched yet
 
     def before_epoch(self) -> None:
         """Begin the epoch's account."""
         self.train_loss, self.validation = Mean(self.learn.loss_func), []
-        self._epoch_losses: list[Tensor] = []
         self.started = time.perf_counter()
         self.train_seconds = 0.0
 
     def after_batch(self) -> None:
-        """Take a batch into the account."""
+        """Take a batch into the account, unless it was cancelled before it had a loss."""
         learn = self.learn
+        if learn.loss is None:
+            return
         if learn.training:
             self.train_loss.add(learn.loss, learn.pictures)
-            self._epoch_losses.append(learn.loss.detach())
-            self.lrs.append(learn.lr)
+            self._waiting.append((learn.loss.detach(), learn.lr))
         else:
             self.valid_loss.add(learn.loss, learn.pictures)
             for _, metric in self.metrics:
@@ -64,22 +65,23 @@ class Recorder(Callback):
 
     def after_train(self) -> None:
         """Fetch the losses of the epoch's steps."""
-        if self._epoch_losses:
-            self.losses += torch.stack(self._epoch_losses).tolist()
-        self._epoch_losses = []
+        self._fetch()
         self.train_seconds = time.perf_counter() - self.started
 
     def before_validate(self) -> None:
         """Begin the account of the loss and the metrics."""
         self.valid_loss = Mean(self.learn.loss_func)
-        self.metrics = [(name_of(metric), as_metric(metric)) for metric in self.learn.metrics]
+        names, metrics = names_of(self.learn.metrics), map(as_metric, self.learn.metrics)
+        self.metrics = list(zip(names, metrics, strict=True))
         for _, metric in self.metrics:
+            if isinstance(metric, nn.Module):  # torchmetrics' have tensors of their own
+                metric.to(self.learn.device)
             metric.reset()
 
     def after_validate(self) -> None:
         """Fetch the loss and the metrics."""
-        values = [metric.compute() for _, metric in self.metrics] if self.valid_loss.n else []
-        self.validation = [self.valid_loss.compute(), *map(as_number, values)]
+        metrics = [self.valid_loss, *(metric for _, metric in self.metrics)] if self.valid_loss.n else []
+        self.validation = [as_number(metric.compute()) for metric in metrics]
 
     def after_epoch(self) -> None:
         """Add the epoch's row."""
@@ -94,6 +96,16 @@ class Recorder(Callback):
             )
         )
 
+    def after_cancel_fit(self) -> None:
+        """Fetch the losses of an epoch that ends here."""
+        self._fetch()
+
+    def _fetch(self) -> None:
+        if self._waiting:
+            self.losses += torch.stack([loss for loss, _ in self._waiting]).tolist()
+            self.lrs += [lr for _, lr in self._waiting]
+        self._waiting = []
+
     @property
     def values(self) -> list[list[float | None]]:
         """[train loss, valid loss, metric, …] of each epoch."""
@@ -107,12 +119,9 @@ class Recorder(Callback):
         axis = figure.subplots()
         axis.plot(self.losses, linewidth=0.8, label="train, each step")
         steps = len(self.losses) / max(len(self.rows), 1)
-        axis.plot(
-            [steps * row.epoch for row in self.rows],
-            [row.valid_loss for row in self.rows],
-            "o-",
-            label="valid",
-        )
+        losses = enumerate((row.valid_loss for row in self.rows), start=1)
+        valid = [(steps * number, loss) for number, loss in losses if loss is not None]
+        axis.plot([at for at, _ in valid], [loss for _, loss in valid], "o-", label="valid")
         axis.set(xlabel="step", ylabel="loss")
         axis.legend()
         return figure
@@ -128,24 +137,19 @@ class EpochTable(Callback):
 
     def before_fit(self) -> None:
         """Print the head of the table."""
-        head = [
-            "epoch",
-            "train_loss",
-            "valid_loss",
-            *(name_of(metric) for metric in self.learn.metrics),
-            "time",
-        ]
+        self.metrics = names_of(self.learn.metrics)
+        head = ["epoch", "train_loss", "valid_loss", *self.metrics, "time"]
         self.widths = [max(10, len(name)) for name in head]
         self._line(head)
 
     def after_epoch(self) -> None:
         """Print the epoch's row."""
         row = self.learn.recorder.rows[-1]
-        valid = "" if row.valid_loss is None else f"{row.valid_loss:.6f}"
-        cells = [f"{value:.6f}" for value in row.metrics.values()]
+        figures = [row.train_loss, row.valid_loss, *map(row.metrics.get, self.metrics)]
+        cells = ["" if figure is None else f"{figure:.6f}" for figure in figures]
         minutes, seconds = divmod(round(row.seconds), 60)
-        self._line([str(row.epoch), f"{row.train_loss:.6f}", valid, *cells, f"{minutes:02}:{seconds:02}"])
+        self._line([str(row.epoch), *cells, f"{minutes:02}:{seconds:02}"])
 
     def _line(self, cells: list[str]) -> None:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, self.widths, strict=False)).rstrip()
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, self.widths, strict=True)).rstrip()
         print(line, file=self.file or sys.stdout, flush=True)

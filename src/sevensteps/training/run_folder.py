@@ -21,9 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import RequestError
-from ..files import make_folder, storage_errors, write_json, write_text
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+from ..files import csv_text, make_folder, storage_errors, write_json, write_text
 
 
 class RunFolder:
@@ -89,19 +87,6 @@ class RunFolder:
         return list(csv.DictReader(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
 
 
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A CSV with a header line, safe to open in a spreadsheet.
-
-    >>> csv_text(["name"], [["=1+1"], ["3"]])
-    "name\\n'=1+1\\n3\\n"
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([_safe_cell(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """What the figures depend on besides the data and the options: versions, processor, threads."""
     from importlib.metadata import version
@@ -127,10 +112,6 @@ def fingerprint(parts: Iterable[tuple[str, Any]]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
     return digest.hexdigest()
-
-
-def _safe_cell(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +14,7 @@ import torch.nn.functional as F
 from ..data.dataloaders import DataLoaders
 from ..data.sources import read_source
 from ..devices import choose_device
-from ..errors import DataError, RequestError
-from ..interval import Accuracy
+from ..errors import DataError, RequestError, TrainingError
 from ..models import networks
 from ..models.evaluation import Evaluation
 from ..models.model_folder import ModelFolder, default_card
@@ -27,80 +25,12 @@ from .learner import Learner
 from .metrics import accuracy
 from .optimizers import AdamW, check_lr
 from .recipes import Recipe, default_network, recipe_for
-from .recorder import EpochRow
+from .result import Scored, Silence, TrainingResult, Watcher
 from .run_folder import RunFolder, environment, fingerprint
 
+__all__ = ["Scored", "TrainingResult", "Watcher", "train"]
+
 BASELINE = "pixel_similarity"
-
-
-class Watcher:
-    """Is told how the main job goes; does nothing by itself. The terminal's display is one."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """`what` is under way: `done` of `total`."""
-
-    def found(self, dls: DataLoaders, where: str) -> None:
-        """The data are read."""
-
-    def baseline(self, evaluation: Evaluation) -> None:
-        """The pixel-similarity baseline was measured on the validation set."""
-
-    def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
-        """The network is made; training begins."""
-
-    def epoch(self, row: EpochRow, epochs: int) -> None:
-        """An epoch has ended."""
-
-    def finished(self, result: TrainingResult) -> None:
-        """Everything is saved."""
-
-
-class Scored(NamedTuple):
-    """The answers for one split: `preds` N×classes, `targets` N, and how many are right."""
-
-    preds: torch.Tensor
-    targets: torch.Tensor
-    evaluation: Evaluation
-
-
-@dataclass
-class TrainingResult:
-    """What the main job ends with."""
-
-    run: RunFolder
-    dls: DataLoaders
-    model: ModelFolder
-    model_facts: dict[str, Any]
-    baseline: Evaluation
-    baseline_test: Evaluation | None
-    scored: dict[str, Scored]
-    epochs: list[EpochRow]
-    best_epoch: int
-    seconds: float
-    interrupted: bool
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `result.json` has it, and `--json` prints it."""
-        counts = {split: loader.n for split, loader in self.dls.splits.items()}
-        facts: dict[str, Any] = {
-            "run": str(self.run.path),
-            "classes": self.dls.vocab,
-            "pictures": {**counts, "refused": len(self.dls.refused), "per_class": self.dls.counts},
-            "model": {**self.model_facts, "folder": str(self.run.model)},
-            "baseline": _figures(self.baseline),
-            "epochs": [row._asdict() for row in self.epochs],
-            "best_epoch": self.best_epoch,
-            "seconds": round(self.seconds, 3),
-            "interrupted": self.interrupted,
-            "notes": self.dls.notes,
-            "refused": [refused._asdict() for refused in self.dls.refused],
-        }
-        for split, scored in self.scored.items():
-            facts[split] = _figures(scored.evaluation)
-        if self.baseline_test:
-            facts["baseline"]["test"] = _figures(self.baseline_test)
-        return facts
 
 
 def train(
@@ -124,18 +54,18 @@ def train(
     next batch and keeps what was learned. Raises `RequestError`, `DataError`, `TrainingError`, `StorageError`.
     """
     started = time.perf_counter()
-    watcher = watcher or Watcher()
+    watcher = watcher or Silence()
     _check(model, epochs, lr, batch_size, minutes)
     chosen_device = choose_device(device)
     labelled = read_source(data, progress=watcher.progress)
     if labelled.preprocessing is None:
         raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
     name = model or default_network(labelled.preprocessing)
-    recipe = recipe_for(
-        name, len(labelled.splits["train"].x) if "train" in labelled.splits else 0, labelled.preprocessing
+    pictures = len(labelled.splits["train"].x) if "train" in labelled.splits else 0
+    recipe = recipe_for(name, pictures, labelled.preprocessing)
+    recipe = replace(
+        recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr, batch_size=batch_size or recipe.batch_size
     )
-    given = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
-    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=seed)
     watcher.found(dls, labelled.where)
     asked = {
@@ -145,7 +75,7 @@ def train(
     run = _begin(out, data, dls, asked, name, recipe, chosen_device)
 
     similarity = PixelSimilarity().fit(dls.train, dls.vocab)
-    baseline = similarity.evaluate(dls.valid)  # type: ignore[arg-type]
+    baseline = similarity.evaluate(dls.splits["valid"])
     watcher.baseline(baseline)
     network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
     facts = {
@@ -163,7 +93,7 @@ def train(
     best, interrupted = 0, False
     if name != BASELINE:
         best, interrupted = _fit(learn, recipe.epochs, run, folder, minutes, watcher)
-    scored = {split: _score(learn, dls.splits[split]) for split in ("valid", "test") if split in dls.splits}
+    scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
         run=run, dls=dls, model=folder, model_facts=facts, baseline=baseline,
         baseline_test=similarity.evaluate(dls.test) if dls.test else None, scored=scored,
@@ -197,11 +127,8 @@ def _fit(
     limits = [TimeLimit(minutes)] if minutes else []
     with stop.listening():
         learn.fit_one_cycle(epochs, cbs=[best, log, stop, *limits, _Reporter(run, log, watcher)])
-    if stop.asked and learn.step_in_fit:
-        now = _score(learn, learn.dls.valid).evaluation.accuracy.value
-        if now >= best.score:  # the weights of the moment are the best so far
-            folder.save_weights(run.model)
-            return learn.epoch, True
+    if not best.weights:
+        raise TrainingError("no epoch ended with a finite loss", hint=f"try a lower --lr than {learn.lr_max:.3g}")
     best.restore()
     return best.epoch, stop.asked
 
@@ -222,17 +149,7 @@ class _Reporter(Callback):
     def after_epoch(self) -> None:
         rows = self.learn.recorder.rows
         head = ["epoch", "train_loss", "valid_loss", *rows[0].metrics, "seconds", "pictures_per_second"]
-        cells = [
-            [
-                row.epoch,
-                row.train_loss,
-                row.valid_loss,
-                *row.metrics.values(),
-                row.seconds,
-                row.pictures_per_second,
-            ]
-            for row in rows
-        ]
+        cells = [[row.epoch, row.train_loss, row.valid_loss, *row.metrics.values(), *row[-2:]] for row in rows]
         self.run.write_table("history.csv", head, cells)
         self.run.write_table("steps.csv", self.log.head, self.log.rows)
         self.watcher.epoch(rows[-1], self.learn.epochs)
@@ -283,14 +200,3 @@ def _finish(result: TrainingResult) -> None:
         f"- pixel similarity, the baseline, on valid: {result.baseline.accuracy}"
     ]
     result.model.save(result.run.model, default_card(result.model, "\n".join(["Accuracy:", "", *sentences])))
-
-
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    def one(score: Accuracy) -> dict[str, Any]:
-        return {"accuracy": score.value if score.n else None, "interval": list(score.interval), "n": score.n}
-
-    return one(evaluation.accuracy) | {
-        "balanced_accuracy": evaluation.balanced_accuracy,
-        "per_class": {name: one(score) for name, score in evaluation.per_class.items()},
-        "confusion": evaluation.confusion.tolist(),
-    }

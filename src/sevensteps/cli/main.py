@@ -1,0 +1,203 @@
+"""The command `sevensteps`: its options, and how an error becomes one line, a hint and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import RequestError, SevenStepsError
+
+INTERRUPTED = 130  # as a shell reports SIGINT
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on stdout."
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Print results only, no progress.")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command that `words` name; its exit code: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
+    try:
+        code = command.main(list(words), prog_name="sevensteps", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _complain("interrupted", "", INTERRUPTED, words)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was saved", "", INTERRUPTED, words)
+    except click.ClickException as error:
+        usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
+        return _complain(error.format_message(), usage, error.exit_code, words)
+    except SevenStepsError as error:
+        return _complain(error.message, error.hint, error.exit_code, words)
+    except BrokenPipeError:  # the reader of our output went away: `sevensteps … | head`
+        sys.stderr.close()
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sevensteps", prog_name="sevensteps")
+def command() -> None:
+    """Train a picture classifier, and see every step of it learning.
+
+    \b
+    sevensteps train                    the embedded handwritten digits, no download
+    sevensteps train PATH               folders <class>/* or train/<class>/*, a CSV, MNIST's own files
+    sevensteps evaluate MODEL DATA      how good a saved model is, with its interval
+    sevensteps predict MODEL PICTURE    what it says
+    """
+
+
+def read_config(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+    """Take the options of a TOML file as defaults: what is said on the command line goes before them."""
+    if file is None:
+        return None
+    try:
+        config = tomllib.loads(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError(f"cannot read the configuration {file}: {error}", hint="expected a TOML file") from error
+    config.pop("recipe", None)  # what an earlier run chose for itself
+    known = {parameter.name for parameter in context.command.params} - {option.name}
+    strange = sorted(set(config) - known)
+    if strange:
+        known_names = ", ".join(sorted(name for name in known if name))
+        raise RequestError(f"{file} sets {strange[0]!r}, which is no option", hint=f"the options are {known_names}")
+    context.default_map = {**(context.default_map or {}), **config}
+    return file
+
+
+@command.command()
+@click.argument("data", required=False)
+@click.option("--epochs", type=int, help="Passes over the training pictures.")
+@click.option("--lr", type=float, help="The greatest learning rate of the cycle.")
+@click.option("--batch-size", type=int, help="Pictures in a mini-batch.")
+@click.option("--model", help="linear, simple_net, convnet, resnet, resnet18, or pixel_similarity.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws weights, order, split, augmentation.")
+@device_option
+@click.option("--out", default="runs", show_default=True, help="The folder in which the run's folder is made.")
+@click.option("--minutes", type=float, help="Train for so long at the most.")
+@click.option("--config", is_eager=True, expose_value=False, callback=read_config, help="A TOML file with options.")
+@json_option
+@quiet_option
+def train(as_json: bool, quiet: bool, **options: Any) -> int:
+    """Train a classifier on DATA and save it, with its figures, in a run folder.
+
+    DATA is a folder with train/CLASS/* and valid/CLASS/* (test/CLASS/* is looked at once, at the end), or with
+    CLASS/* alone; a CSV with the columns path,label[,split]; a folder of MNIST's own IDX files; or one of the names
+    mnist, mnist_sample, fashion_mnist, cifar10, imagenette. Without DATA: scikit-learn's embedded handwritten digits.
+
+    What is not given is chosen from the pictures, and said. Ctrl-C ends the training and keeps what was learned.
+    """
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        terminal.starting()
+        from ..report.page import write_report
+        from ..training.train import train as run_training
+
+        result = run_training(watcher=terminal, **options)
+        report = write_report(result)
+        terminal.trained(result, report)
+    return INTERRUPTED if result.interrupted else 0
+
+
+@command.command()
+@click.argument("model")
+@click.argument("data")
+@device_option
+@json_option
+@quiet_option
+def evaluate(model: str, data: str, device: str, as_json: bool, quiet: bool) -> None:
+    """Measure a saved MODEL (a run or model folder) on labelled DATA (whatever `train` takes).
+
+    The test split is used where there is one, else the validation split, else all pictures.
+    """
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        terminal.starting()
+        from ..models.evaluate import evaluate as run_evaluation
+
+        terminal.evaluated(run_evaluation(model, data, device=device, progress=terminal.progress))
+
+
+@command.command()
+@click.argument("model")
+@click.argument("pictures", nargs=-1, required=True)
+@click.option("--csv", "csv_file", help="Also write the answers, with the probability of every class, to this file.")
+@device_option
+@json_option
+@quiet_option
+def predict(
+    model: str, pictures: tuple[str, ...], csv_file: str | None, device: str, as_json: bool, quiet: bool
+) -> int:
+    """Say what each of PICTURES (files, or folders of them) is, by a saved MODEL (a run or model folder)."""
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        terminal.starting()
+        from ..models.predict import predict_files, write_csv
+
+        answers = predict_files(model, pictures, device=device, progress=terminal.progress)
+        if csv_file:
+            write_csv(csv_file, answers)
+        terminal.predicted(answers, csv_file)
+    return 0 if answers.predictions else 2
+
+
+@command.command()
+@click.argument("questions", nargs=-1, type=int)
+@click.option("--data", help="Your own pictures: whatever `train` takes. Else the embedded digits.")
+@click.option("--out", help="A folder for the figures.", default="tour", show_default=True)
+@json_option
+@quiet_option
+def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, quiet: bool) -> None:
+    """Answer questions of fastbook's chapter 4 by code that runs: all that there are, or those of the given numbers."""
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        terminal.starting()
+        from ..data.dataloaders import DataLoaders
+        from ..data.sources import read_source
+        from ..tour.show import choose, run_tour
+
+        choose(questions)  # an unknown number is told before anything is read
+        dls = DataLoaders.from_data(read_source(data, progress=terminal.progress))
+        terminal.toured(run_tour(questions, dls, out))
+
+
+@command.command()
+@click.argument("model")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=int, default=8000, show_default=True)
+@device_option
+def serve(model: str, host: str, port: int, device: str) -> None:
+    """Answer HTTP requests with a saved MODEL: POST a picture to /predict. Needs the extra `serve`."""
+    from ..serve.app import serve as run_server
+
+    run_server(model, host=host, port=port, device=device)
+
+
+@command.command()
+@click.argument("model")
+@click.option("--port", type=int, default=7777, show_default=True)
+def studio(model: str, port: int) -> None:
+    """Open a page on this machine to try a saved MODEL: draw, or drop a picture. Needs the extra `serve`."""
+    from ..studio.app import studio as run_studio
+
+    run_studio(model, port=port)
+
+
+def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:
+    """Say on stderr what went wrong; with --json also as the one document on stdout."""
+    if "--json" in words:
+        print(json.dumps({"error": {"message": message, "hint": hint, "exit_code": code}}, ensure_ascii=False))
+    text = f"sevensteps: {message}" + (f"\n  hint: {hint}" if hint else "")
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    return code

@@ -1,0 +1,271 @@
+"""What a terminal shows: results on stdout, progress on stderr, one JSON document where that is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..words import NO_BREAK, one_in, percent, plural, span, visible
+
+if TYPE_CHECKING:
+    from ..data.dataloaders import DataLoaders
+    from ..data.listing import Refused
+    from ..interval import Accuracy
+    from ..models.evaluate import FolderEvaluation
+    from ..models.evaluation import Evaluation
+    from ..models.predict import FilePredictions
+    from ..training.recipes import Recipe
+    from ..training.recorder import EpochRow
+    from ..training.train import TrainingResult
+
+BAR_AFTER_SECONDS = 0.5  # a bar for what is over sooner would only flicker
+EPOCH_ROW = "{:>9} {:>11} {:>11} {:>9} {:>8} {:>11}"
+MOST_ROWS = 12
+MOST_REFUSED = 50
+
+
+class Terminal:
+    """Watches the main job and prints it. `as_json` keeps stdout for one document; `quiet` leaves progress out."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False, quiet=as_json, soft_wrap=not sys.stdout.isatty())
+        self.err = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=not sys.stderr.isatty())
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.doing, self.since = "", 0.0
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close_bar()
+
+    # -- progress -------------------------------------------------------------------------------------------------
+
+    def starting(self) -> None:
+        """Say that PyTorch is being loaded, which takes a second or two."""
+        if self.err.is_terminal:
+            self.progress("loading PyTorch", 0, 1)
+            self._open_bar(0, 1)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show a bar for `what` once it has taken a moment; it goes away when something else begins."""
+        if not self.err.is_terminal or self.err.quiet:
+            return
+        if what != self.doing:
+            self._close_bar()
+            self.doing, self.since = what, time.monotonic()
+        if self.bar is None and done < total and time.monotonic() - self.since > BAR_AFTER_SECONDS:
+            self._open_bar(done, total)
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=done, total=total)
+
+    def _open_bar(self, done: int, total: int) -> None:
+        amount = [MofNCompleteColumn()] if total > 1 else []
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), *amount, TimeRemainingColumn(),
+            console=self.err, transient=True,
+        )  # fmt: skip
+        self.task = self.bar.add_task(self.doing, total=total if total > 1 else None, completed=done)
+        self.bar.start()
+
+    def _close_bar(self) -> None:
+        if self.bar:
+            self.bar.stop()
+        self.bar, self.task, self.doing = None, None, ""
+
+    # -- the main job, as it goes -----------------------------------------------------------------------------------
+
+    def found(self, dls: DataLoaders, where: str) -> None:
+        """What the data hold."""
+        self._close_bar()
+        pictures = sum(loader.n for loader in dls.splits.values())
+        self._head(
+            self.err,
+            "Data",
+            f"{plural(pictures, 'picture')} in {plural(len(dls.vocab or []), 'class')}, from {visible(where)}",
+        )
+        self.err.print(_indented(_counts(dls.counts)))
+        if dls.preprocessing:
+            colour = "grey" if dls.preprocessing.channels == 1 else "colour"
+            self._line(f"to the network as {dls.preprocessing.width} × {dls.preprocessing.height} pixels, {colour}")
+        if len(dls.sizes) > 1:
+            common = sorted(dls.sizes.items(), key=lambda item: -item[1])
+            shown = ", ".join(f"{size} ({count:,})" for size, count in common[:4])
+            more = f" and {len(common) - 4:,} more" if len(common) > 4 else ""
+            self._line(f"sizes: {shown}{more}; scaled to cover, cropped at the centre")
+        for note in dls.notes:
+            self._line(visible(note))
+        self._refused(dls.refused, "all of them are in data.json")
+
+    def baseline(self, evaluation: Evaluation) -> None:
+        """How good pixel similarity is."""
+        self._close_bar()
+        self._head(self.err, "Baseline", f"pixel similarity: {_percent(evaluation.accuracy)} of valid right")
+
+    def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
+        """The network, and how it will be trained."""
+        numbers = f"{facts['parameters']:,} parameters, {_short(facts['operations'])} multiply-adds a picture"
+        self._head(self.err, "Model", f"{facts['name']}: {numbers}")
+        if facts["name"] != "pixel_similarity":
+            epochs = plural(recipe.epochs, "epoch")
+            changed = f"; pictures changed by: {recipe.augment}" if recipe.augment else ""
+            self._line(f"{epochs}, batches of {recipe.batch_size}, learning rate up to {recipe.lr:g}{changed}")
+            self.err.print()
+            self.err.print(EPOCH_ROW.format("epoch", "train loss", "valid loss", "accuracy", "seconds", "pictures/s"))
+
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """One row of the table."""
+        self._close_bar()
+        valid = "" if row.valid_loss is None else f"{row.valid_loss:.4f}"
+        accuracy = next((f"{100 * value:.2f} %" for value in row.metrics.values()), "")
+        count, speed = f"{row.epoch}/{epochs}", f"{row.pictures_per_second:,.0f}"
+        cells = (count, f"{row.train_loss:.4f}", valid, accuracy, f"{row.seconds:.1f}", speed)
+        self.err.print(EPOCH_ROW.format(*cells))
+
+    def finished(self, result: TrainingResult) -> None:
+        """Nothing: `trained` shows it, once the report is written."""
+        self._close_bar()
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def trained(self, result: TrainingResult, report: Path) -> None:
+        """The result of a training, its distance from the baseline, where it is, and what to do next."""
+        self._close_bar()
+        if self.as_json:
+            return self._json(result.to_dict() | {"report": str(report)})
+        self.err.print()
+        if result.interrupted:
+            self._head(self.out, "Stopped", "by you; what was learned so far is kept")
+        for number, (split, scored) in enumerate(result.scored.items()):
+            base = result.baseline_test if split == "test" else result.baseline
+            self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
+            if base and result.model_facts["name"] != "pixel_similarity":
+                self._line(_distance(scored.evaluation.accuracy, base.accuracy), self.out)
+        if "test" not in result.scored and result.epochs:
+            self._line(
+                "valid also chose the epoch, which flatters a little: a test folder would have the last word", self.out
+            )
+        if result.best_epoch and result.best_epoch != len(result.epochs):
+            self._line(f"the weights are those of epoch {result.best_epoch}, the best on valid", self.out)
+        run = visible(str(result.run.path))
+        self._head(self.out, "Run", f"{run} ({result.seconds:.0f} s); report: {visible(str(report))}")
+        self._head(self.out, "Next", f"sevensteps predict {run} PICTURE")
+        self._line(f"sevensteps evaluate {run} DATA", self.out)
+        return None
+
+    def evaluated(self, result: FolderEvaluation) -> None:
+        """How a saved model did."""
+        self._close_bar()
+        if self.as_json:
+            return self._json(result.to_dict())
+        what = "all pictures" if result.split == "all" else result.split
+        self._head(self.out, "Result", f"{what}: {_percent(result.evaluation.accuracy)} right")
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        table.add_column("class")
+        for title in ("right", "of", "accuracy"):
+            table.add_column(title, justify="right")
+        scores = sorted(result.evaluation.per_class.items(), key=lambda item: item[1].value if item[1].n else 2)
+        for name, score in scores[:MOST_ROWS]:
+            value = f"{100 * score.value:.1f} %" if score.n else "none"
+            table.add_row(Text(visible(name)), f"{score.correct:,}", f"{score.n:,}", value)
+        self.out.print(_indented(table))
+        if len(scores) > MOST_ROWS:
+            self._line(f"and {len(scores) - MOST_ROWS} classes that did better (--json has all)", self.out)
+        for note in result.notes:
+            self._line(visible(note), self.out)
+        self._refused(result.refused, "--json has all")
+        return None
+
+    def toured(self, results: Sequence[dict[str, Any]]) -> None:
+        """The exhibits of the tour."""
+        from ..tour.show import render
+
+        self._close_bar()
+        if self.as_json:
+            return self._json({"exhibits": results})
+        for result in results:
+            self.out.print(render(result))
+        return None
+
+    def predicted(self, answers: FilePredictions, csv_file: str | None) -> None:
+        """What a saved model said of each picture."""
+        self._close_bar()
+        if self.as_json:
+            return self._json(answers.to_dict())
+        width = max((len(visible(name)) for name in answers.predictions), default=0)
+        for name, it in answers.predictions.items():
+            self.out.print(Text(f"{visible(name):<{width}}  {visible(it.label)}  {100 * it.probability:.1f} %"))
+        self._refused(answers.refused, "--json has all")
+        if csv_file:
+            self._line(f"written to {visible(csv_file)}")
+        return None
+
+    # -- pieces ---------------------------------------------------------------------------------------------------
+
+    def _json(self, document: Mapping[str, Any]) -> None:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+
+    def _head(self, console: Console, title: str, text: str) -> None:
+        console.print(Text.assemble((f"{title:<10}", "bold"), text))
+
+    def _line(self, text: str, console: Console | None = None) -> None:
+        console = console or self.err
+        console.print(_indented(Text(text)) if console.is_terminal else Text(f"{'':<10}{text}"))
+
+    def _refused(self, refused: Sequence[Refused], more: str) -> None:
+        if not refused:
+            return
+        self.err.print(Text(f"{'':<10}{plural(len(refused), 'file')} refused:", style="yellow"))
+        for item in refused[:MOST_REFUSED]:
+            self._line(f"  {visible(item.path)}: {item.reason}, {visible(item.message)}")
+        if len(refused) > MOST_REFUSED:
+            self._line(f"  and {len(refused) - MOST_REFUSED:,} more; {more}")
+
+
+def _percent(score: Accuracy) -> str:
+    return f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,})".replace(NO_BREAK, " ")
+
+
+def _distance(score: Accuracy, base: Accuracy) -> str:
+    points = 100 * (score.value - base.value)
+    errs = f"errs on {one_in(score)} instead of {one_in(base)}"
+    return f"{abs(points):.2f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
+
+
+def _short(number: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return str(number)
+
+
+def _counts(counts: dict[str, dict[str, int]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("class")
+    for split in counts:
+        table.add_column(split, justify="right")
+    classes = list(next(iter(counts.values()), {}))
+    for name in classes[:MOST_ROWS]:
+        table.add_row(Text(visible(name)), *(f"{split[name]:,}" for split in counts.values()))
+    if len(classes) > MOST_ROWS:
+        table.add_row(f"… {len(classes) - MOST_ROWS} more")
+    table.add_row("all", *(f"{sum(split.values()):,}" for split in counts.values()), style="bold")
+    return table
+
+
+def _indented(content: Table | Text) -> Padding:
+    return Padding(content, (0, 0, 0, 10))

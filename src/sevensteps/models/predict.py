@@ -1,0 +1,66 @@
+"""A saved model's answers for files and folders of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..data.find import find_pictures
+from ..data.listing import Refused
+from ..data.reading import Progress
+from ..devices import choose_device
+from ..errors import RefusedPicture
+from ..files import csv_text, write_text
+from .predictor import Prediction, Predictor
+
+
+@dataclass
+class FilePredictions:
+    """The answers by file, in order, and the files that got none."""
+
+    classes: list[str]
+    predictions: dict[str, Prediction] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        predictions = [
+            {"picture": name, "label": it.label, "probability": it.probability, "probabilities": it.probabilities}
+            for name, it in self.predictions.items()
+        ]
+        return {"predictions": predictions, "refused": [item._asdict() for item in self.refused]}
+
+
+def predict_files(
+    model: str | Path, pictures: Sequence[str | Path], *, device: str = "auto", progress: Progress | None = None
+) -> FilePredictions:
+    """What a model folder says of each picture; a folder stands for all pictures in it.
+
+    Files that are no usable pictures, or not there, are refused with a reason. Raises `ModelFolderError`.
+    """
+    predictor = Predictor(model, choose_device(device))
+    answers = FilePredictions(predictor.classes)
+    files: list[Path] = []
+    for path in map(Path, pictures):
+        if path.is_dir():
+            found, refused = find_pictures(path)
+            files += found
+            answers.refused += [Refused(str(file), error.reason, error.message) for file, error in refused]
+        else:
+            files.append(path)
+    for done, (file, answer) in enumerate(zip(files, predictor.predict_many(files), strict=True), start=1):
+        if isinstance(answer, RefusedPicture):
+            answers.refused.append(Refused(str(file), answer.reason, answer.message))
+        else:
+            answers.predictions[str(file)] = answer
+        if progress:
+            progress("predicting", done, len(files))
+    return answers
+
+
+def write_csv(file: str | Path, answers: FilePredictions) -> None:
+    """A row a picture: its path, its class, the probability of that, and of every class. Raises `StorageError`."""
+    rows = [[name, it.label, it.probability, *it.probabilities.values()] for name, it in answers.predictions.items()]
+    write_text(file, csv_text(["picture", "label", "probability", *answers.classes], rows))

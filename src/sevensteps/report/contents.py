@@ -1,0 +1,197 @@
+"""What the page says, section by section, as plain values: the template only lays it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..data.dataloader import DataLoader
+from ..insight.interpretation import Answer, ClassScore, Confused, Interpretation
+from ..insight.mcnemar import McNemar
+from ..interval import Accuracy
+from ..models.pixel_similarity import PixelSimilarity
+from ..training.result import TrainingResult
+from ..training.train import BASELINE
+from ..words import percent
+from .passport import Passport
+from .thumbnails import Thumbnail, thumbnail
+
+SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
+SIGNIFICANT = 0.05
+BATCH = 256
+SIMPLEST = "pixel similarity, the simplest thing that could work"
+MOST_MATRIX_CLASSES = 30
+MOST_ROWS = 30  # classes, pairs, refused files: the rest is counted, and is in the run folder
+MOST_MISTAKES, MOST_SURE, MOST_ARCHETYPES = 24, 12, 30
+FEW_MISTAKES = 6  # below this, pictures that were only just right are shown too
+
+
+class Tile(NamedTuple):
+    """One picture on the page: `kind` is "right", "wrong" or "archetype"; `said` is the class it was called, if any."""
+
+    picture: Thumbnail
+    kind: str
+    true: str
+    said: str = ""
+    sure: str = ""
+    name: str = ""
+
+
+class Verdict(NamedTuple):
+    """Whether the baseline is beaten: `kind` is "better", "unsure", "worse" or "baseline"."""
+
+    kind: str
+    text: str
+
+
+class Contents:
+    """The contents of the page for one result. The headline is of the test split where there is one, else of valid."""
+
+    def __init__(self, result: TrainingResult) -> None:
+        self.result = result
+        self.split = "test" if "test" in result.scored else "valid"
+        self.vocab = result.dls.vocab or []
+        self.collection = result.dls.splits[self.split].collection
+        self.answers = Interpretation.of(result.scored[self.split], self.vocab, self.collection.names)
+        self.passport = Passport(result.run, result.config)
+        self.is_baseline = result.model_facts["name"] == BASELINE
+        self.score = self.answers.evaluation.accuracy
+        self.base = (result.baseline_test if self.split == "test" else None) or result.baseline
+
+    # -- the headline ---------------------------------------------------------------------------------------------
+
+    @property
+    def points(self) -> float:
+        """Percentage points above the baseline."""
+        return 100 * (self.score.value - self.base.accuracy.value)
+
+    @cached_property
+    def similarity(self) -> PixelSimilarity:
+        """The baseline with its archetypes."""
+        return PixelSimilarity().fit(self.result.dls.train, self.vocab)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the network beats the baseline on the same pictures, by McNemar's test, in a sentence or two."""
+        if self.is_baseline:
+            text = (
+                "This run is the baseline itself: it compares a picture with the mean picture of each class. "
+                "Nothing was trained past it."
+            )
+            return Verdict("baseline", text)
+        test = McNemar.of(self.answers.right, self._baseline_right())
+        p = "less than 0.0001" if test.p_value < 1e-4 else f"{test.p_value:.2g}"
+        reason = (
+            f"Of the pictures that only one of them got right, the network had {test.only_first:,} and the baseline "
+            f"{test.only_second:,}; luck alone would do this with a probability of {p} (exact McNemar test)."
+        )
+        if test.p_value >= SIGNIFICANT:
+            return Verdict("unsure", f"No clear difference from {SIMPLEST}. {reason} More pictures would tell.")
+        kind = "better" if test.only_first > test.only_second else "worse"
+        return Verdict(kind, f"{kind.capitalize()} than {SIMPLEST}, and not by luck. {reason}")
+
+    def _baseline_right(self) -> torch.Tensor:
+        batches = DataLoader(self.collection, BATCH)
+        return torch.cat([self.similarity.predict(xb) == yb for xb, yb in batches])
+
+    @property
+    def splits(self) -> list[dict[str, Any]]:
+        """A row a scored split: the network's accuracy and the baseline's."""
+        bases = {"valid": self.result.baseline, "test": self.result.baseline_test}
+        return [
+            {"split": SPLIT_WORDS[split], "score": scored.evaluation.accuracy,
+             "balanced": scored.evaluation.balanced_accuracy, "base": (bases[split] or self.result.baseline).accuracy}
+            for split, scored in self.result.scored.items()
+        ]  # fmt: skip
+
+    @property
+    def most_frequent(self) -> float:
+        """The accuracy of always answering the most frequent class."""
+        return float(self.answers.confusion.sum(1).max()) / max(self.score.n, 1)
+
+    # -- what was found -------------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> list[tuple[str, list[int]]]:
+        """A row a class: pictures in each split."""
+        tables = self.result.dls.counts.values()
+        return [(name, [table[name] for table in tables]) for name in self.vocab]
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """The sizes of the pictures as they were found, the most frequent first."""
+        return sorted(self.result.dls.sizes.items(), key=lambda item: -item[1])
+
+    # -- curves ---------------------------------------------------------------------------------------------------
+
+    @property
+    def metric(self) -> list[float | None]:
+        """The accuracy on valid after each epoch."""
+        return [next(iter(row.metrics.values()), None) for row in self.result.epochs]
+
+    # -- answers --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def confused(self) -> list[Confused]:
+        """The pairs of classes that were confused, the most frequent first."""
+        return self.answers.most_confused()
+
+    @property
+    def matrix(self) -> list[tuple[str, list[tuple[int, str]]]]:
+        """A row a class: each cell's count, and the shade of it (h0 to h10 for hits, m0 to m10 for misses)."""
+        confusion = self.answers.confusion
+        part = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+        hits, misses = np.ceil(10 * part).astype(int), np.ceil(10 * np.sqrt(part)).astype(int)
+        return [
+            (name, [(int(n), f"h{hits[i, j]}" if i == j else f"m{misses[i, j]}") for j, n in enumerate(confusion[i])])
+            for i, name in enumerate(self.vocab)
+        ]
+
+    @property
+    def classes(self) -> list[tuple[ClassScore, Accuracy]]:
+        """Each class's scores, and its recall with its interval; where there are many classes, the worst first."""
+        rows = list(zip(self.answers.per_class(), self.answers.evaluation.per_class.values(), strict=True))
+        if len(rows) > MOST_MATRIX_CLASSES:
+            rows.sort(key=lambda row: 2.0 if math.isnan(row[0].f1) else row[0].f1)
+        return rows
+
+    @cached_property
+    def mistakes(self) -> list[Tile]:
+        """The wrong answers with the greatest loss."""
+        return [self._tile(answer) for answer in self.answers.top_losses(MOST_MISTAKES, right=False)]
+
+    @cached_property
+    def close_calls(self) -> list[Tile]:
+        """Where mistakes are few: the right answers with the greatest loss."""
+        if len(self.mistakes) >= FEW_MISTAKES:
+            return []
+        return [self._tile(answer) for answer in self.answers.top_losses(MOST_SURE, right=True)]
+
+    @cached_property
+    def sure(self) -> list[Tile]:
+        """The surest right answer of each class."""
+        return [self._tile(answer) for answer in self.answers.surest()[:MOST_SURE]]
+
+    def _tile(self, answer: Answer) -> Tile:
+        # the scores of pixel similarity are distances: no probability is made of them
+        sure = "" if self.is_baseline else percent(answer.probability)
+        picture = thumbnail(self.collection.pixels[answer.index])
+        return Tile(picture, "right" if answer.right else "wrong", answer.true, answer.predicted, sure, answer.name)
+
+    @cached_property
+    def archetypes(self) -> list[Tile]:
+        """The mean picture of each class, where there are not too many."""
+        if len(self.vocab) > MOST_ARCHETYPES:
+            return []
+        means = (self.similarity.archetypes * 255).round().to(torch.uint8)
+        return [Tile(thumbnail(mean), "archetype", name) for name, mean in zip(self.vocab, means, strict=True)]
+
+
+def first(rows: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:
+    """The first rows, as many as the page shows at once."""
+    return rows[:most]

@@ -1,0 +1,262 @@
+"""What an exhibit is: a question, and a function that answers it by showing.
+
+The function's docstring is the answer, its parameters are the controls, its source is the proof, and the findings
+that it returns are held true by a test. Its first parameter is the data: `dls`, with pictures in memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.dataloaders import DataLoaders
+from ..data.pictures import PictureSet
+from ..errors import RequestError
+from ..randomness import generator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Shown(NamedTuple):
+    """What an exhibit found, by name and fit for JSON, and the figure that shows it."""
+
+    findings: dict[str, Any]
+    figure: Figure | None = None
+
+
+class Between(NamedTuple):
+    """The range of a control, ends included: `steps: Annotated[int, Between(1, 500)] = 100`."""
+
+    low: float
+    high: float
+
+
+Which = Annotated[int, Between(0, float("inf"))]  # a picture by its number
+
+
+@dataclass(frozen=True)
+class Control:
+    """A parameter of an exhibit that may be turned: an int or float in a range, or one of some `choices`."""
+
+    name: str
+    default: Any
+    kind: type
+    range: Between | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> Any:
+        """`value` itself. Raises `RequestError` for another type, or a value out of range."""
+        kinds = (int, float) if self.kind is float else (self.kind,)
+        if type(value) not in kinds or (self.choices and value not in self.choices):
+            fits = False
+        else:
+            fits = self.range is None or self.range.low <= value <= self.range.high
+        if not fits:
+            expected = " or ".join(map(repr, self.choices)) or f"a number of type {self.kind.__name__}"
+            ends = f" from {self.range.low:g} to {self.range.high:g}" if self.range else ""
+            raise RequestError(f"{self.name} is {value!r}", hint=f"expected {expected}{ends}")
+        return value
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One question of the tour; `EXHIBITS` holds them all by their numbers in chapter 4's questionnaire."""
+
+    number: int
+    question: str
+    function: Callable[..., Shown]
+
+    @property
+    def answer(self) -> str:
+        """The docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def source(self) -> str:
+        """The function as it stands in its file."""
+        return inspect.getsource(self.function)
+
+    @property
+    def code(self) -> str:
+        """The source without its decorator and docstring: what is left for people who have read the answer."""
+        source = textwrap.dedent(self.source)
+        function = ast.parse(source).body[0]
+        assert isinstance(function, ast.FunctionDef)
+        first, lines = function.body[0], source.splitlines()
+        return "\n".join([*lines[function.lineno - 1 : first.lineno - 1], *lines[first.end_lineno :]])
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        """The parameters besides the data, by name."""
+        hints = get_type_hints(self.function, include_extras=True)
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return {p.name: _control(p.name, p.default, hints[p.name]) for p in parameters}
+
+    def run(self, dls: DataLoaders, **controls: Any) -> Shown:
+        """Show it on these pictures. Raises `RequestError` for an unknown control, or a value that does not fit."""
+        known = self.controls
+        for name, value in controls.items():
+            if name not in known:
+                hint = f"it has {', '.join(known)}" if known else "it has none"
+                raise RequestError(f"exhibit {self.number} has no control {name!r}", hint=hint)
+            known[name].check(value)
+        return self.function(dls, **controls)
+
+
+SIDE_GREY, SIDE_COLOUR, MOST_PICTURES = 10, 6, 150  # of each class; so little that torch needs one core only
+EXHIBITS: dict[int, Exhibit] = {}
+
+
+def exhibit(number: int, question: str) -> Callable[[Callable[..., Shown]], Callable[..., Shown]]:
+    """Put the function below into the tour under this number; the function itself stays as it is."""
+
+    def put(function: Callable[..., Shown]) -> Callable[..., Shown]:
+        assert number not in EXHIBITS, f"two exhibits have the number {number}"
+        EXHIBITS[number] = Exhibit(number, question, function)
+        return function
+
+    return put
+
+
+def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = None) -> tuple[Tensor, Tensor]:
+    """The pixels (uint8, N×C×H×W) and labels (int64, N) of a split, evenly thinned out to `most_values` pixel values.
+
+    Raises `RequestError` where the data are no pictures in memory with named classes.
+    """
+    collection = getattr(dls.splits.get(split), "collection", None)
+    if not isinstance(collection, PictureSet) or not dls.vocab:
+        raise RequestError(
+            f"the tour found no pictures in memory in the split {split!r}",
+            hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
+        )
+    pixels, labels = collection.pixels, collection.labels
+    every = max(1, -(-pixels.numel() // most_values)) if most_values else 1
+    return pixels[::every], labels[::every]
+
+
+def pick(pixels: Tensor, number: int) -> Tensor:
+    """One picture by its number from 0. Raises `RequestError` where there is none of that number."""
+    if not 0 <= number < len(pixels):
+        raise RequestError(f"there is no picture {number}", hint=f"expected 0 to {len(pixels) - 1}")
+    return pixels[number]
+
+
+class TwoClasses(NamedTuple):
+    """Is it the first class or the second? For a linear model: one score and a sigmoid decide between two.
+
+    `x` (float64, N×features) are pictures averaged down to 10 × 10, in colour 6 × 6, none longer than 1; `y`
+    (float64, N) is 1 for the first class and 0 for the second.
+    """
+
+    x: Tensor
+    y: Tensor
+    names: list[str]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
+        """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
+        pixels, labels = pictures(dls, split)
+        members = [(labels == label).nonzero().flatten() for label in (0, 1)]
+        if not all(map(len, members)):
+            classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
+            raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
+        chosen = torch.cat([mine[:: -(-len(mine) // MOST_PICTURES)] for mine in members])
+        side = min(SIDE_GREY if pixels.shape[1] == 1 else SIDE_COLOUR, *pixels.shape[2:])
+        x = F.adaptive_avg_pool2d(pixels[chosen].float(), side).double() / 255
+        names = [plain(name) for name in (dls.vocab or [])[:2]]
+        flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
+        return cls(flat, (labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
+
+    def random(self, columns: int = 1, seed: int = 0) -> Tensor:
+        """Random weights, features × columns, the same ones every time."""
+        return torch.randn(self.x.shape[1], columns, generator=generator(seed, "tour"), dtype=torch.float64)
+
+    def loss(self, weights: Tensor) -> Any:  # a tensor, whose backward torch gives no types
+        """`mnist_loss` of each column of `weights` (features × columns) by itself."""
+        probs = (self.x @ weights).sigmoid()
+        return torch.where(self.y[:, None] == 1, 1 - probs, probs).mean(0)
+
+    def squared_error(self, weights: Tensor) -> Any:
+        """The mean of (score - y)² of each column of `weights`; it curves by `curvatures` everywhere."""
+        return (self.x @ weights - self.y[:, None]).square().mean(0)
+
+    @property
+    def curvatures(self) -> tuple[Tensor, Tensor]:
+        """Of the squared error: how much it curves, least first, and the directions in which it does, as columns."""
+        values, directions = torch.linalg.eigh(2 * self.x.T @ self.x / len(self.x))
+        return values, directions
+
+    def accuracy(self, weights: Tensor) -> Tensor:
+        """The fraction of pictures that each column of `weights` (features × columns) names rightly."""
+        return ((self.x @ weights > 0) == (self.y[:, None] == 1)).double().mean(0)
+
+
+def plain(name: str, most: int = 16) -> str:
+    """A class name that may stand in a figure: printable, short, and without the $ that begins mathematics.
+
+    >>> plain("a$b"), plain("a very long name of a class"), plain("\\x1b[31m")
+    ('a?b', 'a very long nam…', '?[31m')
+    """
+    printable = "".join(c if c.isprintable() and c != "$" else "?" for c in name)
+    return printable if len(printable) <= most else printable[: most - 1] + "…"
+
+
+def panels(
+    columns: int, title: str, *, rows: int = 1, size: tuple[float, float] = (4.2, 3.6)
+) -> tuple[Figure, list[Axes]]:
+    """A figure, known to no other code, with `rows` × `columns` panels of `size` (width, height) inches each."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * size[0], rows * size[1] + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.2)
+    return figure, axes
+
+
+def draw(axis: Axes, title: str, x: str, y: str, *curves: tuple[Any, Any, str, str]) -> None:
+    """Curves in a panel, each its x, y, style and name; `x` and `y` say what the axes are, with their units."""
+    for across, up, style, name in curves:
+        axis.plot(across, up, style, label=name or None, markersize=5)
+    if any(name for *_, name in curves):
+        axis.legend(fontsize=8)
+    axis.set_title(title, fontsize=10)
+    axis.set(xlabel=x, ylabel=y)
+
+
+def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 255, signed: bool = False) -> None:
+    """A picture (C×H×W or H×W, 0 to `high`) in a panel; `signed` is -`high` in blue to +`high` in red, one channel."""
+    image = picture.detach().float().cpu()
+    image = image.permute(1, 2, 0) if image.ndim == 3 else image[:, :, None]
+    low, colours = (-high, "RdBu_r") if signed else (0, "gray")
+    shown = image.mean(2) if signed or image.shape[2] == 1 else (image / high).clamp(0, 1)
+    axis.imshow(shown.numpy(), cmap=colours, vmin=low, vmax=high)
+    axis.set_title(title, fontsize=10)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _control(name: str, default: Any, hint: Any) -> Control:
+    if get_origin(hint) is Literal:
+        return Control(name, default, str, choices=get_args(hint))
+    kind, *notes = get_args(hint) or (hint,)
+    return Control(name, default, kind, next((note for note in notes if isinstance(note, Between)), None))
+
+
+def grad_of(weights: Tensor) -> Tensor:
+    """The gradient that `backward` has left."""
+    assert weights.grad is not None
+    return weights.grad

@@ -1,0 +1,143 @@
+"""Run exhibits on pictures, and show what they found: as plain values for JSON, as PNG files, on a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.dataloaders import DataLoaders
+from ..errors import RequestError
+from ..files import make_folder, write_bytes
+from ..words import visible
+from . import learning, pixels  # noqa: F401 - importing them puts their exhibits into EXHIBITS
+from .exhibit import EXHIBITS, Exhibit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+DOTS_PER_INCH = 120
+MOST_SHOWN = 5  # values of a longer list, on a terminal
+
+
+def choose(numbers: Iterable[int] = ()) -> list[Exhibit]:
+    """The exhibits of these numbers, in this order; all of them where there are none. Raises `RequestError`."""
+    numbers = list(numbers) or sorted(EXHIBITS)
+    for number in numbers:
+        if number not in EXHIBITS:
+            known = ", ".join(map(str, sorted(EXHIBITS)))
+            raise RequestError(f"the tour has no exhibit {number}", hint=f"it has {known}")
+    return [EXHIBITS[number] for number in numbers]
+
+
+def run_tour(numbers: Iterable[int], dls: DataLoaders, out: str | Path | None = None) -> list[dict[str, Any]]:
+    """Run exhibits on the pictures of `dls`: one table of plain values each, fit for JSON.
+
+    Its keys are number, question, answer, controls, findings, code, seconds, and figure: the path of the PNG in the
+    folder `out`, which is made where it is not there and whose figures of an earlier tour are replaced; None without
+    `out`. No `numbers` is all. Raises `RequestError` for an unknown number, `StorageError` for a figure that cannot
+    be written.
+    """
+    chosen = choose(numbers)
+    folder = make_folder(out) if out is not None else None
+    return [run_exhibit(exhibit, dls, folder) for exhibit in chosen]
+
+
+def run_exhibit(
+    exhibit: Exhibit, dls: DataLoaders, folder: Path | None = None, controls: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One exhibit as `run_tour` gives it, with its controls turned. Raises `RequestError`, `StorageError`."""
+    started = time.perf_counter()
+    controls = dict(controls or {})
+    shown = exhibit.run(dls, **controls)
+    path = None
+    if folder is not None and shown.figure is not None:
+        path = folder / f"{exhibit.number:02d}_{exhibit.function.__name__}.png"
+        write_bytes(path, png(shown.figure))
+    return {
+        "number": exhibit.number,
+        "question": exhibit.question,
+        "answer": exhibit.answer,
+        "controls": {name: controls.get(name, control.default) for name, control in exhibit.controls.items()},
+        "findings": _finite(shown.findings),
+        "code": exhibit.code,
+        "figure": str(path) if path else None,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()
+
+
+def contents() -> RenderableType:
+    """The table of all exhibits: number and question."""
+    from rich.table import Table
+
+    table = Table("exhibit", "question", box=None, header_style="bold")
+    for exhibit in choose():
+        table.add_row(str(exhibit.number), exhibit.question)
+    return table
+
+
+def render(result: Mapping[str, Any], *, code: bool = True) -> RenderableType:
+    """What `run_tour` gave for one exhibit, for a terminal: question, answer, findings, code, where its picture is."""
+    from rich.console import Group
+    from rich.markdown import Markdown
+    from rich.syntax import Syntax
+    from rich.table import Table
+    from rich.text import Text
+
+    findings = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in result["findings"].items():
+        findings.add_row(Text(visible(name.replace("_", " ")), style="bold"), Text(as_text(value)))
+    parts: list[RenderableType] = [
+        Text(f"{result['number']}. {result['question']}", style="bold cyan"),
+        Markdown(result["answer"]),
+        Text("Found on these pictures", style="bold cyan"),
+        findings,
+    ]
+    if code:
+        parts += [Text("How", style="bold cyan"), Syntax(result["code"], "python", background_color="default")]
+    if result["figure"]:
+        parts.append(Text(f"picture: {visible(result['figure'])}", style="green"))
+    return Group(*(piece for part in parts for piece in (part, "")))
+
+
+def as_text(value: Any) -> str:
+    """A finding as people read it: four digits, and of a long list its ends.
+
+    >>> as_text(0.123456), as_text([0.5] * 3), as_text(list(range(100)))
+    ('0.1235', '0.5, 0.5, 0.5', '0, 1, 2, … 99 (100 values)')
+    >>> as_text({"a": 1, "b": None}), as_text(True)
+    ('a 1, b unknown', 'yes')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "unknown", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{visible(str(name)).replace('_', ' ')} {as_text(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        if any(isinstance(one, Mapping) for one in value):
+            return "\n".join(map(as_text, value))
+        if len(value) > MOST_SHOWN:
+            return f"{', '.join(map(as_text, value[:3]))}, … {as_text(value[-1])} ({len(value)} values)"
+        return ", ".join(map(as_text, value))
+    return visible(str(value))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no number for what is infinite or undefined: None stands for it."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

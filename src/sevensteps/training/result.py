@@ -1,0 +1,104 @@
+"""What the main job tells while it goes on, and what it ends with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from ..data.dataloaders import DataLoaders
+from ..models.evaluation import Evaluation
+from ..models.model_folder import ModelFolder
+from .recipes import Recipe
+from .recorder import EpochRow
+from .run_folder import RunFolder
+
+
+class Watcher(Protocol):
+    """Is told how the main job goes. The terminal's display is one."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`what` is under way: `done` of `total`."""
+        return None
+
+    def found(self, dls: DataLoaders, where: str) -> None:
+        """The data are read."""
+        return None
+
+    def baseline(self, evaluation: Evaluation) -> None:
+        """The pixel-similarity baseline was measured on the validation set."""
+        return None
+
+    def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
+        """The network is made; training begins."""
+        return None
+
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """An epoch has ended."""
+        return None
+
+    def finished(self, result: TrainingResult) -> None:
+        """Everything is saved."""
+        return None
+
+
+class Silence(Watcher):
+    """A watcher that says nothing."""
+
+
+class Scored(NamedTuple):
+    """The answers for one split: `preds` N×classes, `targets` N, and how many are right."""
+
+    preds: torch.Tensor
+    targets: torch.Tensor
+    evaluation: Evaluation
+
+
+@dataclass
+class TrainingResult:
+    """What the main job ends with."""
+
+    run: RunFolder
+    dls: DataLoaders
+    model: ModelFolder
+    model_facts: dict[str, Any]
+    baseline: Evaluation
+    baseline_test: Evaluation | None
+    scored: dict[str, Scored]
+    epochs: list[EpochRow]
+    best_epoch: int
+    seconds: float
+    interrupted: bool
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `result.json` has it, and `--json` prints it."""
+        counts = {split: loader.n for split, loader in self.dls.splits.items()}
+        facts: dict[str, Any] = {
+            "run": str(self.run.path),
+            "classes": self.dls.vocab,
+            "pictures": {**counts, "refused": len(self.dls.refused), "per_class": self.dls.counts},
+            "model": {**self.model_facts, "folder": str(self.run.model)},
+            "baseline": self.baseline.to_dict(),
+            "epochs": [_finite(row) for row in self.epochs],
+            "best_epoch": self.best_epoch,
+            "seconds": round(self.seconds, 3),
+            "interrupted": self.interrupted,
+            "notes": self.dls.notes,
+            "refused": [refused._asdict() for refused in self.dls.refused],
+        }
+        for split, scored in self.scored.items():
+            facts[split] = scored.evaluation.to_dict()
+        if self.baseline_test:
+            facts["baseline"]["test"] = self.baseline_test.to_dict()
+        return facts
+
+
+def _finite(row: EpochRow) -> dict[str, Any]:
+    """JSON knows no infinity: a loss that is not finite is null there."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row._asdict().items()
+    }

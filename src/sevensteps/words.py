@@ -1,0 +1,82 @@
+"""Numbers as people read them, and names from strangers (classes, files, errors) made safe to look at."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from .interval import Accuracy
+
+NO_BREAK = "\u00a0"
+HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction marks, lone surrogates, separators
+JOINERS = "\u200c\u200d"  # Persian and Indic words and emoji are spelt with these
+
+
+def percent(value: float, n: int = 1000) -> str:
+    """A fraction in per cent, to two places where n allows it; never 100 or 0 for what is only nearly so.
+
+    >>> [percent(value).replace(NO_BREAK, " ") for value in (0.95, 0.99999, 1.0, float("nan"))]
+    ['95.0 %', '>99.9 %', '100.0 %', '–']
+    """
+    if math.isnan(value):
+        return "–"
+    places = 2 if n > 1000 else 1
+    text = f"{100 * value:.{places}f}"
+    if float(text) >= 100 > 100 * value:
+        text = f">{100 - 10**-places:.{places}f}"
+    if float(text.lstrip(">")) <= 0 < value:
+        text = f"<{10**-places:.{places}f}"
+    return f"{text}{NO_BREAK}%"
+
+
+def span(score: Accuracy) -> str:
+    """The 95 % interval of a score: "94.12 to 96.00 %"."""
+    low, high = (percent(end, score.n) for end in score.interval)
+    return f"{low[:-2]} to {high}"
+
+
+def one_in(score: Accuracy) -> str:
+    """How often it errs: "1 in 50", "none in 359"."""
+    wrong = score.n - score.correct
+    if not wrong:
+        return f"none in {score.n:,}"
+    often = score.n / wrong
+    return f"1 in {often:,.{0 if often >= 10 else 1 if often >= 2 else 2}f}"
+
+
+def in_bytes(size: int) -> str:
+    """A size for people: "12.3 kB"."""
+    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= limit:
+            return f"{size / limit:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def in_time(seconds: float) -> str:
+    """A duration for people: "3.1 s", "4 min 5 s"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def plural(number: int, noun: str) -> str:
+    """ "1 picture", "2,000 pictures", "2 classes"."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def visible(text: str) -> str:
+    """`text` with characters that hide, or reorder what stands around them, as escapes.
+
+    >>> visible("invoice\\u202egpj.exe")
+    'invoice\\\\u202egpj.exe'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN and c not in JOINERS else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -1,0 +1,34 @@
+"""What the terminal shows of strange names and odd numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from sevensteps.cli.terminal import Terminal, _distance, _short
+from sevensteps.data.listing import Refused
+from sevensteps.interval import Accuracy
+
+
+def test_square_brackets_in_names_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal()._refused([Refused("[red]x[/red].png", "corrupt", "[bold]")], "")
+    assert "[red]x[/red].png: corrupt, [bold]" in capsys.readouterr().err
+
+
+def test_the_distance_from_the_baseline_is_told_in_points_and_errors() -> None:
+    told = _distance(Accuracy(990, 1000), Accuracy(660, 1000))
+    assert told == "33.00 points above pixel similarity: errs on 1 in 100 instead of 1 in 2.9"
+
+
+def test_a_model_worse_than_the_baseline_is_called_so() -> None:
+    assert "BELOW pixel similarity" in _distance(Accuracy(1, 10), Accuracy(5, 10))
+
+
+def test_no_error_at_all_is_told_with_its_n() -> None:
+    assert "errs on none in 10 instead of 1 in 2.0" in _distance(Accuracy(10, 10), Accuracy(5, 10))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(999, "999"), (24_314, "24.3 k"), (2_100_000, "2.1 M"), (3 * 10**9, "3.0 G")]
+)
+def test_large_numbers_are_short(number: int, text: str) -> None:
+    assert _short(number) == text

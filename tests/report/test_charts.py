@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from sevensteps.interval import Accuracy
+from sevensteps.report.charts import Curve, Estimate, curves, intervals, nice_ticks
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.98, 1.0), (0.5, 0.5), (0.0, 0.0), (0.34, 0.7), (0.0, 4711.0), (0.9996, 0.9999)]
+)
+def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 6
+    assert len(set(ticks)) == len(ticks)
+
+
+def test_the_chart_of_intervals_stays_inside_its_frame_and_speaks() -> None:
+    rows = [Estimate("ours & <theirs>", Accuracy(10, 10), "network"), Estimate("b", Accuracy(0, 9), "baseline")]
+    root = ET.fromstring(intervals(rows))
+    places = [float(element.get(key, "0%").rstrip("%")) for element in root for key in ("x", "x1", "x2", "cx")]
+    assert all(0 <= place <= 100 for place in places)
+    assert root.get("aria-label", "").startswith("ours & <theirs>: 100.00 % (95 % interval")
+    assert root.find("text[@class='label halo']").text == "ours & <theirs>"  # type: ignore[union-attr]
+
+
+def test_a_dot_stands_where_its_value_is_on_the_axis() -> None:
+    root = ET.fromstring(intervals([Estimate("a", Accuracy(1, 2), "network")]))
+    ticks = {
+        element.text: element.get("x", "") for element in root.findall("text") if "tick" in element.get("class", "")
+    }
+    ends = [float(ticks[name].rstrip("%")) for name in ("0 %", "100 %")]
+    dot = float(root.find("circle").get("cx").rstrip("%"))  # type: ignore[union-attr]
+    assert dot == pytest.approx(sum(ends) / 2)
+
+
+def test_a_curve_leaves_gaps_out_and_marks_the_best_epoch() -> None:
+    chart = ET.fromstring(curves([Curve([0.5, None, 0.9], "valid")], "accuracy", unit=100, level=0.4, best=3))
+    (line,) = chart.iter("polyline")
+    assert len(line.get("points", "").split()) == 2
+    kinds = [element.get("class") for element in chart.iter()]
+    assert kinds.count("dot best") == 1
+    assert kinds.count("level baseline") == 1
+
+
+def test_a_best_epoch_without_a_finite_value_has_no_mark() -> None:
+    chart = ET.fromstring(curves([Curve([float("nan"), 1.0], "valid")], "loss", best=1))
+    assert "dot best" not in [element.get("class") for element in chart.iter()]

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sevensteps.errors import StorageError
+from sevensteps.interval import Accuracy
+from sevensteps.report.page import page, write_report
+from sevensteps.training.recorder import EpochRow
+from sevensteps.training.result import TrainingResult
+from sevensteps.training.run_folder import RunFolder
+from sevensteps.training.train import train
+from sevensteps.words import one_in, percent, span
+
+SECTIONS = ["What was found", "How it learned", "What is taken for what", "Class by class", "The most wrong",
+            "The mean picture of each class", "Passport"]  # fmt: skip
+HOSTILE = ["<script>alert(1)<", "a\u202egnp.exe", "\"' onload=x &amp; <b>", "two\nlines", "x" * 120]
+VOID = {"meta", "link", "img", "br"}
+LOADING = {"src", "href", "srcset", "data", "poster", "background", "action", "xlink:href"}
+
+
+class Reader(HTMLParser):
+    """Reads a page, and fails where tags do not balance."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def write_pictures(root: Path, classes: list[str], counts: dict[str, int]) -> None:
+    random = np.random.default_rng(0)
+    for split, n in counts.items():
+        for number, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for k in range(n):
+                pixels = random.integers(0, 120, (10, 8, 3), dtype=np.uint8)
+                pixels[..., number % 3] += np.uint8(60 * (number // 3))
+                Image.fromarray(pixels).save(folder / f"<i>{k}\u2066.png")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return train(None, model="linear", epochs=2, out=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def digits_page(digits: TrainingResult) -> str:
+    return page(digits)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile: TrainingResult) -> str:
+    return page(hostile)
+
+
+@pytest.fixture(scope="module")
+def baseline_page(baseline: TrainingResult) -> str:
+    return page(baseline)
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return train(None, model="pixel_similarity", out=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    root = tmp_path_factory.mktemp("data") / "pictures"
+    write_pictures(root, HOSTILE, {"train": 8, "valid": 4, "test": 5})
+    (root / "train" / HOSTILE[0] / "broken<img src=x>.png").write_bytes(b"no picture")
+    Path(os.fsdecode(os.fsencode(root / "train" / HOSTILE[0]) + b"/bad\xff.png")).write_bytes(b"no picture either")
+    return train(root, model="linear", epochs=1, out=tmp_path_factory.mktemp("runs"))
+
+
+def test_the_report_is_written_into_the_run_folder(digits: TrainingResult) -> None:
+    path = write_report(digits)
+    assert path == digits.run.path / "report.html"
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_every_section_is_there_and_the_tags_balance(digits_page: str) -> None:
+    read = Reader(digits_page)
+    for title in SECTIONS:
+        assert title in read.text
+
+
+def test_the_headline_has_the_accuracy_the_baseline_and_both_intervals(
+    digits: TrainingResult, digits_page: str
+) -> None:
+    text = Reader(digits_page).text
+    for score in (digits.scored["valid"].evaluation.accuracy, digits.baseline.accuracy):
+        assert percent(score.value, score.n) in text
+        assert span(score) in text
+        assert one_in(score) in text
+    points = 100 * (digits.scored["valid"].evaluation.accuracy.value - digits.baseline.accuracy.value)
+    assert f"{points:+.1f}".replace("-", "−") in text
+    assert "McNemar" in text
+    assert "There was no test set" in text
+
+
+@pytest.mark.parametrize("which", ["digits_page", "baseline_page", "hostile_page"])
+def test_nothing_runs_and_nothing_is_loaded(which: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(which)
+    read = Reader(text)
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in read.tags}
+    assert "http" not in text.replace("http-equiv", "")
+    assert "url(" not in text
+    assert "@import" not in text
+    for _, attributes in read.tags:
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+        assert all((attributes[name] or "").startswith("data:") for name in LOADING & set(attributes))
+
+
+def test_the_policy_allows_the_page_its_own_style_and_nothing_else(digits_page: str) -> None:
+    text = digits_page
+    (policy,) = [a["content"] or "" for tag, a in Reader(text).tags if a.get("http-equiv") == "Content-Security-Policy"]
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.split("; ") == [
+        "default-src 'none'", "img-src data:", f"style-src 'sha256-{digest}'", "base-uri 'none'", "form-action 'none'",
+    ]  # fmt: skip
+
+
+def test_names_from_strangers_are_shown_and_do_nothing(hostile_page: str) -> None:
+    text = hostile_page
+    read = Reader(text)
+    assert "<script>alert(1)<" in read.text
+    assert "\"' onload=x &amp; <b>" in read.text
+    assert "a\\u202egnp.exe" in read.text
+    assert "two\\nlines" in read.text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x09\x0b-\x1f]", text)
+
+
+def test_refused_files_are_listed_with_their_reasons(hostile_page: str) -> None:
+    text = Reader(hostile_page).text
+    assert "2 files not used" in text
+    assert "broken<img src=x>.png" in text
+    assert "bad\\udcff.png" in text
+    assert text.count("not-a-picture") == 2
+
+
+def test_a_name_that_is_no_unicode_can_be_written(hostile: TrainingResult) -> None:
+    assert "bad\\udcff.png" in write_report(hostile).read_text("utf-8")
+
+
+def test_the_test_split_is_the_headline_where_there_is_one(hostile: TrainingResult, hostile_page: str) -> None:
+    read = Reader(hostile_page)
+    assert "of 25 test pictures named rightly" in read.text
+    assert "The test pictures were looked at once" in read.text
+    assert hostile.baseline_test is not None
+    assert span(hostile.baseline_test.accuracy) in read.text
+    assert "validation" in read.text
+
+
+def test_a_run_of_the_baseline_alone_has_no_curves_and_no_probabilities(
+    baseline: TrainingResult, baseline_page: str
+) -> None:
+    read = Reader(baseline_page)
+    assert "This run is the baseline itself" in read.text
+    assert "Pixel similarity has no epochs" in read.text
+    assert "Against the baseline" not in read.text
+    assert not any(attributes.get("class", "").startswith("curve") for _, attributes in read.tags)  # type: ignore[union-attr]
+    assert not re.search(r"said \d, \d", read.text)
+
+
+def test_an_interrupted_run_says_so(digits: TrainingResult, digits_page: str) -> None:
+    assert "stopped before its end" not in digits_page
+    stopped = page(replace(digits, interrupted=True))
+    assert "This training was stopped before its end." in stopped
+    assert f"kept from epoch {digits.best_epoch}" in stopped
+
+
+def test_a_run_stopped_in_its_first_epoch_has_a_page(digits: TrainingResult) -> None:
+    read = Reader(page(replace(digits, interrupted=True, epochs=[], best_epoch=0)))
+    assert "stopped before the first epoch had ended" in read.text
+
+
+def test_one_epoch_and_losses_that_are_missing_or_not_finite_have_a_page(digits: TrainingResult) -> None:
+    rows = [EpochRow(1, float("inf"), None, {}, 1.0, 1.0)]
+    text = page(replace(digits, epochs=rows, best_epoch=1))
+    Reader(text)
+    assert "nan" not in re.sub('base64,[^"]*', "", text)
+
+
+def test_a_result_without_mistakes_says_how_sure_that_is(digits: TrainingResult) -> None:
+    scored = digits.scored["valid"]
+    perfect = scored._replace(preds=10 * torch.nn.functional.one_hot(scored.targets, 10).float())
+    text = Reader(page(replace(digits, scored={"valid": perfect}))).text
+    assert "None of the 359 validation pictures was named wrongly" in text
+    assert f"may still be up to {percent(1 - Accuracy(359, 359).interval[0])}" in text
+    assert "No picture was taken for another class" in text
+    assert "Right, but least sure" in text
+
+
+def test_the_most_wrong_pictures_are_those_pictures(digits: TrainingResult, digits_page: str) -> None:
+    read = Reader(digits_page)
+    sources = [attributes["src"] or "" for tag, attributes in read.tags if tag == "img"]
+    scored, collection = digits.scored["valid"], digits.dls.splits["valid"].collection
+    losses = torch.nn.functional.cross_entropy(scored.preds, scored.targets, reduction="none")
+    losses[scored.preds.argmax(1) == scored.targets] = -1
+    shown = np.array(Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))))
+    assert np.array_equal(shown, collection.pixels[int(losses.argmax())][0].numpy())
+
+
+def test_many_classes_show_the_most_confused_pairs_instead_of_a_matrix(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(34):
+        folder = tmp_path / "data" / f"kind {number}"
+        folder.mkdir(parents=True)
+        for k in range(5):
+            Image.fromarray(random.integers(0, 255, (8, 8), dtype=np.uint8)).save(folder / f"{k}.png")
+    read = Reader(page(train(tmp_path / "data", model="linear", epochs=1, out=tmp_path / "runs")))
+    assert "the pairs most often confused" in read.text
+    assert "and 4 more" in read.text
+    assert not any((attributes.get("class") or "").startswith("matrix") for _, attributes in read.tags)
+
+
+def test_the_passport_has_the_command_the_versions_and_the_files(digits_page: str) -> None:
+    text = Reader(digits_page).text
+    assert "sevensteps train --model linear --epochs 2 --seed 0" in text
+    assert torch.__version__ in text
+    for file in ("config.toml", "history.csv", "predictions.csv", "model/"):
+        assert file in text
+
+
+def test_data_named_with_spaces_are_quoted_in_the_command(digits: TrainingResult) -> None:
+    text = Reader(page(replace(digits, config={"data": "my pictures; rm", "seed": 1, "device": "auto"}))).text
+    assert "sevensteps train 'my pictures; rm' --seed 1" in text
+
+
+def test_a_run_folder_that_lost_its_files_still_has_a_page(digits: TrainingResult, tmp_path: Path) -> None:
+    Reader(page(replace(digits, run=RunFolder(tmp_path))))
+
+
+def test_the_same_result_gives_the_same_page(digits: TrainingResult, digits_page: str) -> None:
+    assert page(digits) == digits_page
+
+
+def test_a_page_that_cannot_be_written_is_a_storage_error(digits: TrainingResult, tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(StorageError, match=r"report\.html"):
+        write_report(replace(digits, run=RunFolder(tmp_path)))
