@@ -128,6 +128,7 @@ def _sync_folder(folder: Path) -> None:
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            with contextlib.suppress(OSError):  # some network file systems know no fsync of a folder
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -73,7 +73,7 @@ def test_train_on_folders_names_the_refused_picture_and_goes_on(
     streams = capsys.readouterr()
     assert "train/lying/broken.png: not-a-picture" in streams.err
     assert "pixel similarity" in streams.err
-    assert "valid: 100.00 %" in streams.out
+    assert "valid: 100.0 %" in streams.out
     assert "sevensteps predict runs/stripes PICTURE" in streams.out
 
 

@@ -23,7 +23,7 @@ class Endless(IterableDataset):
 
 
 def take(collection, *indices: int):
-    return as_batched(collection).batch(torch.tensor(indices))
+    return as_batched(collection).take_batch(torch.tensor(indices))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def take(collection, *indices: int):
 def test_tensors_and_numbers_become_columns_with_the_values_that_torch_collates(collection):
     batched = as_batched(collection)
     assert isinstance(batched, Columns)
-    ours, theirs = batched.batch(torch.tensor([2, 0])), default_collate([collection[2], collection[0]])
+    ours, theirs = batched.take_batch(torch.tensor([2, 0])), default_collate([collection[2], collection[0]])
     ours, theirs = ([batch] if isinstance(batch, torch.Tensor) else batch for batch in (ours, theirs))
     assert len(ours) == len(theirs)
     for column, expected in zip(ours, theirs, strict=True):
@@ -54,7 +54,7 @@ def test_a_tensor_is_one_column_and_a_tensor_dataset_several_without_a_copy():
     batched = as_batched(TensorDataset(x, y))
     assert isinstance(batched, Columns)
     assert batched.tensors[0].data_ptr() == x.data_ptr()
-    xb, yb = batched.batch(torch.tensor([3, 1]))
+    xb, yb = batched.take_batch(torch.tensor([3, 1]))
     assert torch.equal(xb, x[[3, 1]])
     assert yb.tolist() == [3, 1]
 
@@ -84,8 +84,8 @@ def test_a_torch_dataset_is_collated_as_torch_does_it():
 def test_what_is_read_only_once_is_kept():
     batched = as_batched(n * n for n in range(4))
     assert len(batched) == 4
-    assert batched.batch(torch.tensor([3, 0])).tolist() == [9, 0]
-    assert batched.batch(torch.tensor([3, 0])).tolist() == [9, 0]
+    assert batched.take_batch(torch.tensor([3, 0])).tolist() == [9, 0]
+    assert batched.take_batch(torch.tensor([3, 0])).tolist() == [9, 0]
 
 
 def test_a_dict_is_its_keys_and_a_set_its_members():

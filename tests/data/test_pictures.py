@@ -19,7 +19,7 @@ def pictures() -> PictureSet:
 
 
 def test_a_batch_is_the_pictures_asked_for_between_0_and_1():
-    xb, yb = pictures().batch(torch.tensor([3, 0, 3]))
+    xb, yb = pictures().take_batch(torch.tensor([3, 0, 3]))
     assert torch.equal(xb, torch.tensor([[6, 7], [0, 1], [6, 7]]).view(3, 1, 1, 2) / 255)
     assert xb.dtype == torch.float32
     assert (yb.tolist(), yb.dtype) == ([1, 0, 1], torch.int64)
@@ -27,7 +27,7 @@ def test_a_batch_is_the_pictures_asked_for_between_0_and_1():
 
 def test_one_picture_is_a_batch_of_one_and_a_label():
     x, y = pictures()[2]
-    assert torch.equal(x, pictures().batch(torch.tensor([2]))[0][0])
+    assert torch.equal(x, pictures().take_batch(torch.tensor([2]))[0][0])
     assert (y, type(y)) == (0, int)
     assert len(list(pictures())) == len(pictures()) == 4
 
@@ -88,7 +88,7 @@ def test_labels_may_be_names_or_numbers(y, names):
     part = from_arrays({"train": (GREY, y)}).splits["train"]
     assert part.labels == names
     assert all(type(name) is str for name in part.labels)
-    assert part.names == ["train #0", "train #1", "train #2", "train #3"]
+    assert part.names == ["#0", "#1", "#2", "#3"]
 
 
 @pytest.mark.parametrize(

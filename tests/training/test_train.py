@@ -23,7 +23,7 @@ from sevensteps.models.model_folder import ModelFolder
 from sevensteps.training.result import TrainingResult, Watcher
 
 FILES = {"config.toml", "environment.json", "data.json", "history.csv", "steps.csv", "predictions.csv", "result.json",
-         "model/model.safetensors", "model/config.json", "model/README.md"}  # fmt: skip
+         "model/model.safetensors", "baseline/config.json", "baseline/model.safetensors", "baseline/README.md", "model/config.json", "model/README.md"}  # fmt: skip
 
 
 class Noting:

@@ -29,7 +29,7 @@ def run(words: Sequence[str]) -> int:
     except click.exceptions.Abort:
         return _complain("interrupted", "", INTERRUPTED, words)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was saved", "", INTERRUPTED, words)
+        return _complain("interrupted", "", INTERRUPTED, words)
     except click.ClickException as error:
         usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
         return _complain(error.format_message(), usage, error.exit_code, words)

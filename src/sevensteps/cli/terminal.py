@@ -152,7 +152,7 @@ class Terminal:
         for number, (split, scored) in enumerate(result.scored.items()):
             base = result.baseline_test if split == "test" else result.baseline
             self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
-            if base and result.model_facts["name"] != "pixel_similarity":
+            if base and not result.is_baseline:
                 self._line(_distance(scored.evaluation.accuracy, base.accuracy), self.out)
         if "test" not in result.scored and result.epochs:
             self._line(
@@ -268,4 +268,4 @@ def _counts(counts: dict[str, dict[str, int]]) -> Table:
 
 
 def _indented(content: Table | Text) -> Padding:
-    return Padding(content, (0, 0, 0, 10))
+    return Padding(content, (0, 0, 0, 10), expand=False)

@@ -16,7 +16,7 @@ class Batched(Protocol):
     """A collection that can give many items at once."""
 
     def __len__(self) -> int: ...
-    def batch(self, indices: Tensor) -> Any:
+    def take_batch(self, indices: Tensor) -> Any:
         """The items at `indices` (int64, shape (N,)), collated."""
 
 
@@ -39,7 +39,7 @@ class Columns:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return Columns([column[chosen] for column in self.tensors], single=self.single)
 
-    def batch(self, indices: Tensor) -> Any:
+    def take_batch(self, indices: Tensor) -> Any:
         """The rows at `indices` of every column."""
         rows = tuple(column.index_select(0, indices.to(column.device)) for column in self.tensors)
         return rows[0] if self.single else rows
@@ -54,7 +54,7 @@ class Items:
     def __len__(self) -> int:
         return len(self.items)
 
-    def batch(self, indices: Tensor) -> Any:
+    def take_batch(self, indices: Tensor) -> Any:
         """The items at `indices`, stacked; strings and other objects as tuples."""
         items = [self.items[i] for i in indices.tolist()]
         try:
@@ -69,7 +69,7 @@ class Items:
 
 def as_batched(collection: Any) -> Batched:
     """`collection` itself where it gives batches; else its columns or items. Raises `DataError` if it is none."""
-    if hasattr(collection, "batch") and hasattr(collection, "__len__"):
+    if hasattr(collection, "take_batch") and hasattr(collection, "__len__"):
         return collection  # type: ignore[no-any-return]
     if isinstance(collection, TensorDataset):
         return Columns(collection.tensors)

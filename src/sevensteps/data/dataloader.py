@@ -70,7 +70,7 @@ class DataLoader:
         order = self.order(seed=seed, epoch=epoch)
         for step in range(len(self)):
             self.indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = self.collection.batch(self.indices)
+            batch = self.collection.take_batch(self.indices)
             if self.augment:
                 batch = _augmented(batch, self.augment, generator(seed, "augment", epoch, step))
             yield batch

@@ -76,6 +76,16 @@ class DataLoaders:
         return cls.from_data(read_listing(list_csv(path), preprocessing), **options)
 
     @classmethod
+    def from_source(cls, source: str | Path | None = None, **options: Any) -> DataLoaders:
+        """Whatever the command `train` takes: a folder, a CSV, a folder of IDX files, a dataset's name (`"mnist"`).
+
+        None is scikit-learn's embedded digits. `options` are those of `from_data`. Raises `DataError`, `DownloadError`.
+        """
+        from .sources import read_source
+
+        return cls.from_data(read_source(source), **options)
+
+    @classmethod
     def from_arrays(
         cls,
         x: Any,
@@ -198,7 +208,7 @@ class DataLoaders:
             return self.one_batch()[0]
         n, collection = self.train.n, self.train.collection
         most = most if isinstance(collection, PictureSet | Columns) else min(most, self.train.batch_size)
-        return collection.batch(torch.arange(0, n, -(-n // most)))[0]
+        return collection.take_batch(torch.arange(0, n, -(-n // most)))[0]
 
     def show_batch(self, n: int = 9) -> Figure:
         """A figure of up to `n` pictures of one training batch, with their classes.

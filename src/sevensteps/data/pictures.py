@@ -30,7 +30,7 @@ class PictureSet:
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return as_input(self.pixels[index]), int(self.labels[index])
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def take_batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """One gather: `xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`."""
         pixels = self.pixels.index_select(0, indices.to(self.pixels.device))
         return as_input(pixels), self.labels.index_select(0, indices.to(self.labels.device))
@@ -107,7 +107,7 @@ def from_arrays(arrays: dict[str, tuple[Any, Any]], where: str = "the arrays") -
             )
         if inputs.dtype == torch.uint8:
             preprocessing = preprocessing or Preprocessing(*inputs.shape[1:])
-        names = [f"{split} #{number}" for number in range(len(inputs))]
+        names = [f"{split} #{number}" if len(arrays) > 1 else f"#{number}" for number in range(len(inputs))]
         parts[split] = Part(inputs, [str(label) for label in labels], names)
     return LabelledData(where, parts, preprocessing)
 

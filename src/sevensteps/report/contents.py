@@ -16,7 +16,6 @@ from ..insight.mcnemar import McNemar
 from ..interval import Accuracy
 from ..models.pixel_similarity import PixelSimilarity
 from ..training.result import TrainingResult
-from ..training.train import BASELINE
 from ..words import percent
 from .passport import Passport
 from .thumbnails import Thumbnail, thumbnail
@@ -59,7 +58,7 @@ class Contents:
         self.collection = result.dls.splits[self.split].collection
         self.answers = Interpretation.of(result.scored[self.split], self.vocab, self.collection.names)
         self.passport = Passport(result.run, result.config)
-        self.is_baseline = result.model_facts["name"] == BASELINE
+        self.is_baseline = result.is_baseline
         self.score = self.answers.evaluation.accuracy
         self.base = (result.baseline_test if self.split == "test" else None) or result.baseline
 

@@ -19,6 +19,7 @@ FILES = {
     "steps.csv": "loss, learning rate and gradient norm, a row a step",
     "predictions.csv": "the answer to every validation and test picture",
     "result.json": "the figures of this page, for programs",
+    "baseline": "the model folder of pixel similarity: the mean picture of each class",
     "model": "the model folder: weights, classes, preprocessing, model card",
     "checkpoints": "where training can go on from",
 }

@@ -85,9 +85,10 @@ class Learner:
 
     def fit(self, epochs: int, lr: float | None = None, *, schedule: Schedule = constant, cbs: Any = None) -> None:
         """Train for `epochs` passes over the training set at learning rate `lr`, or as `schedule` varies it."""
-        self._initialise(epochs, lr, schedule, as_callbacks(cbs))  # step 1
+        self._initialise(epochs, lr, schedule, as_callbacks(cbs))
         with torch_seeded(self.seed, "fit"):
-            self._during("fit", CancelFitException, self._repeat)  # steps 6 and 7
+            self._during("fit", CancelFitException, self._repeat)
+        self._stop()
 
     def _initialise(self, epochs: int, lr: float | None, schedule: Schedule, cbs: list[Callback]) -> None:
         self.epochs, self.schedule = _check_epochs(epochs), schedule
@@ -117,9 +118,16 @@ class Learner:
         self._tell("after_step")
 
     def _repeat(self) -> None:
-        for _ in range(self.epochs):  # and stop: after so many epochs, or when a listener cancels the fit
+        for _ in range(self.epochs):  # unless a listener cancels the fit
             self.epoch += 1
             self._during("epoch", CancelEpochException, self._one_epoch)
+
+    def _stop(self) -> None:
+        self.training = False
+        self.model.eval()  # ready to answer
+        self._listen([])
+
+    # -- an epoch: the training batches, then the validation batches --------------------------------------------------
 
     def _one_epoch(self) -> None:
         self._during("train", CancelTrainException, self._train)

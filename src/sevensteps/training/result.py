@@ -11,6 +11,7 @@ import torch
 from ..data.dataloaders import DataLoaders
 from ..models.evaluation import Evaluation
 from ..models.model_folder import ModelFolder
+from ..models.pixel_similarity import PixelSimilarity
 from .recipes import Recipe
 from .recorder import EpochRow
 from .run_folder import RunFolder
@@ -64,6 +65,7 @@ class TrainingResult:
     dls: DataLoaders
     model: ModelFolder
     model_facts: dict[str, Any]
+    similarity: PixelSimilarity
     baseline: Evaluation
     baseline_test: Evaluation | None
     scored: dict[str, Scored]
@@ -72,6 +74,11 @@ class TrainingResult:
     seconds: float
     interrupted: bool
     config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the model is pixel similarity itself, and nothing was trained."""
+        return self.model.model is self.similarity
 
     def to_dict(self) -> dict[str, Any]:
         """As `result.json` has it, and `--json` prints it."""

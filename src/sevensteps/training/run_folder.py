@@ -1,7 +1,8 @@
 """The run folder: one training, its figures, and all that is needed to repeat it.
 
 `runs/<name>/`: `config.toml`, `environment.json`, `data.json`, `history.csv` (a row an epoch), `steps.csv` (a row a
-step), `predictions.csv` (a row a validation or test picture), `result.json` and `model/`, the model folder.
+step), `predictions.csv` (a row a validation or test picture), `result.json`, `model/`, the model folder, and
+`baseline/`, that of pixel similarity.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class RunFolder:
     def model(self) -> Path:
         """Where its model folder is."""
         return self.path / "model"
+
+    @property
+    def baseline(self) -> Path:
+        """Where the baseline's model folder is: the mean picture of each class."""
+        return self.path / "baseline"
 
     def write_config(self, config: dict[str, Any]) -> None:
         """`config.toml`: what was asked for, and under [recipe] what was chosen where nothing was asked for."""

@@ -77,6 +77,7 @@ def train(
     similarity = PixelSimilarity().fit(dls.train, dls.vocab)
     baseline = similarity.evaluate(dls.splits["valid"])
     watcher.baseline(baseline)
+    ModelFolder(similarity, dls.vocab or [], labelled.preprocessing).save(run.baseline)
     network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
     facts = {
         "name": name,
@@ -95,7 +96,7 @@ def train(
         best, interrupted = _fit(learn, recipe.epochs, run, folder, minutes, watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
-        run=run, dls=dls, model=folder, model_facts=facts, baseline=baseline,
+        run=run, dls=dls, model=folder, model_facts=facts, similarity=similarity, baseline=baseline,
         baseline_test=similarity.evaluate(dls.test) if dls.test else None, scored=scored,
         epochs=learn.recorder.rows, best_epoch=best, seconds=time.perf_counter() - started, interrupted=interrupted,
         config=asked,
