@@ -22,8 +22,14 @@ from sevensteps.errors import DataError, RequestError, StorageError, TrainingErr
 from sevensteps.models.model_folder import ModelFolder
 from sevensteps.training.result import TrainingResult, Watcher
 
-FILES = {"config.toml", "environment.json", "data.json", "history.csv", "steps.csv", "predictions.csv", "result.json",
-         "model/model.safetensors", "baseline/config.json", "baseline/model.safetensors", "baseline/README.md", "model/config.json", "model/README.md"}  # fmt: skip
+FILES = {
+    *("config.toml", "environment.json", "data.json", "history.csv", "steps.csv", "predictions.csv", "result.json"),
+    *(
+        f"{model}/{name}"
+        for model in ("model", "baseline")
+        for name in ("model.safetensors", "config.json", "README.md")
+    ),
+}
 
 
 class Noting:
