@@ -1,0 +1,57 @@
+"""Answers for files and folders of pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sevensteps.data.preprocessing import Preprocessing
+from sevensteps.models.model_folder import ModelFolder
+from sevensteps.models.pixel_similarity import PixelSimilarity
+from sevensteps.models.predict import predict_files, write_csv
+from sevensteps.models.predictor import Predictor
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4)
+    similarity = PixelSimilarity().fit((x, torch.tensor([0, 1])), ["=black", "white"])
+    ModelFolder(similarity, ["=black", "white"], Preprocessing(1, 4, 4)).save(tmp_path / "model")
+    (tmp_path / "more").mkdir()
+    for name, grey in (("dark.png", 5), ("more/light.png", 240), ("more/dark.png", 10)):
+        Image.fromarray(np.full((9, 5), grey, np.uint8)).save(tmp_path / name)
+    (tmp_path / "more/notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def test_a_folder_stands_for_its_pictures_in_order(place: Path) -> None:
+    answers = predict_files(place / "model", [place / "dark.png", place / "more"])
+    labels = {Path(name).name: it.label for name, it in answers.predictions.items()}
+    assert [Path(name).name for name in answers.predictions] == ["dark.png", "dark.png", "light.png"]
+    assert labels == {"dark.png": "=black", "light.png": "white"}
+    assert [(Path(item.path).name, item.reason) for item in answers.refused] == [("notes.txt", "not-a-picture")]
+
+
+def test_the_answers_are_those_of_the_predictor(place: Path) -> None:
+    [answer] = predict_files(place / "model", [place / "dark.png"]).predictions.values()
+    assert answer == Predictor(place / "model").predict(place / "dark.png")
+
+
+def test_progress_is_told_for_every_picture(place: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    predict_files(place / "model", [place / "more"], progress=lambda *words: told.append(words))
+    assert told == [("predicting", 1, 3), ("predicting", 2, 3), ("predicting", 3, 3)]
+
+
+def test_the_csv_has_every_probability_and_no_formula(place: Path) -> None:
+    answers = predict_files(place / "model", [place / "dark.png"])
+    write_csv(place / "out.csv", answers)
+    head, row = csv.reader((place / "out.csv").read_text("utf-8").splitlines())
+    assert head == ["picture", "label", "probability", "'=black", "white"]
+    assert row[1] == "'=black"
+    assert float(row[3]) == pytest.approx(1 - float(row[4]))
