@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import sevensteps
 
 NAMES = [
-    "Accuracy", "AdamW", "BasicOptim", "Callback", "DataLoader", "DataLoaders", "Evaluation", "Learner",
-    "PixelSimilarity", "Prediction", "Predictor", "Preprocessing", "SGD", "SevenStepsError", "accuracy",
+    "Accuracy", "AdamW", "BasicOptim", "Callback", "CancelBatchException", "CancelEpochException",
+    "CancelFitException", "DataError", "DataLoader", "DataLoaders", "Evaluation", "Learner", "PixelSimilarity",
+    "Prediction", "Predictor", "Preprocessing", "RefusedPicture", "RequestError", "SGD", "SevenStepsError", "accuracy",
     "batch_accuracy", "error_rate", "l1", "mnist_loss", "mse", "networks", "rmse", "train",
 ]  # fmt: skip
 
@@ -49,7 +52,7 @@ def test_importing_sevensteps_alone_imports_nothing_heavy() -> None:
     assert imported_after("import sevensteps; sevensteps.__version__; dir(sevensteps)", *heavy) == []
 
 
-def test_training_on_arrays_imports_neither_matplotlib_nor_the_compiler() -> None:
+def test_training_imports_neither_matplotlib_nor_scikit_learn_nor_the_compiler() -> None:
     code = """
 import numpy as np
 from sevensteps import DataLoaders, Learner, PixelSimilarity, accuracy, networks
@@ -59,5 +62,14 @@ PixelSimilarity().fit(dls.train, dls.vocab).evaluate(dls.valid)
 learn = Learner(dls, networks.convnet(dls), metrics=accuracy, quiet=True)
 learn.fit_one_cycle(1, 0.01)
 learn.predict(x[0])
+from sevensteps import train
+import tempfile
+train(epochs=1, out=tempfile.mkdtemp())
 """
     assert imported_after(code, "matplotlib", "torch._dynamo", "torch._inductor", "sklearn", "pandas") == []
+
+
+def test_type_checkers_see_the_same_names_as_python() -> None:
+    source = Path(sevensteps.__file__).read_text("utf-8")
+    typed = re.findall(r"^    from \S+ import (\w+) as \1$", source, re.MULTILINE)
+    assert sorted(typed) == sevensteps.__all__

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .data.dataloader import DataLoader as DataLoader
     from .data.dataloaders import DataLoaders as DataLoaders
     from .data.preprocessing import Preprocessing as Preprocessing
+    from .errors import DataError as DataError
+    from .errors import RefusedPicture as RefusedPicture
+    from .errors import RequestError as RequestError
     from .errors import SevenStepsError as SevenStepsError
     from .interval import Accuracy as Accuracy
     from .models import networks as networks
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from .models.predictor import Prediction as Prediction
     from .models.predictor import Predictor as Predictor
     from .training.callbacks import Callback as Callback
+    from .training.callbacks import CancelBatchException as CancelBatchException
+    from .training.callbacks import CancelEpochException as CancelEpochException
+    from .training.callbacks import CancelFitException as CancelFitException
     from .training.learner import Learner as Learner
     from .training.losses import l1 as l1
     from .training.losses import mnist_loss as mnist_loss
@@ -42,6 +48,10 @@ _HOMES = {
     "AdamW": "training.optimizers",
     "BasicOptim": "training.optimizers",
     "Callback": "training.callbacks",
+    "CancelBatchException": "training.callbacks",
+    "CancelEpochException": "training.callbacks",
+    "CancelFitException": "training.callbacks",
+    "DataError": "errors",
     "DataLoader": "data.dataloader",
     "DataLoaders": "data.dataloaders",
     "Evaluation": "models.evaluation",
@@ -50,6 +60,8 @@ _HOMES = {
     "Prediction": "models.predictor",
     "Predictor": "models.predictor",
     "Preprocessing": "data.preprocessing",
+    "RefusedPicture": "errors",
+    "RequestError": "errors",
     "SevenStepsError": "errors",
     "accuracy": "training.metrics",
     "batch_accuracy": "training.metrics",

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +100,11 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     "name\\n'=1+1\\n3\\n"
     """
     return "".join(_csv_line(row) for row in (head, *rows))
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove a folder that we made, with all that is in it, as far as that can be done."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def file_hash(path: str | Path, algorithm: str = "sha256") -> str:

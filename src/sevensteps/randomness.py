@@ -44,6 +44,17 @@ def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(seed, purpose, *counters))
 
 
+def seed_torch(seed: int) -> None:
+    """Seed torch's global generators of the CPU and of the GPU in use; much faster than `torch.manual_seed`."""
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def torch_seeded(seed: int, purpose: str, *counters: int) -> Iterator[None]:
     """Inside the block torch's global generators are seeded for the purpose; after it, as they were.

@@ -74,13 +74,16 @@ def test_train_on_folders_names_the_refused_picture_and_goes_on(
     assert "train/lying/broken.png: not-a-picture" in streams.err
     assert "pixel similarity" in streams.err
     assert "valid: 100.0 %" in streams.out
-    assert "sevensteps predict runs/stripes PICTURE" in streams.out
+    assert " predict runs/stripes PICTURE" in streams.out
 
 
-def test_quiet_leaves_only_the_result(stripes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_leaves_only_the_result_and_what_was_refused(stripes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", str(stripes), "--epochs", "1", "--quiet"]) == 0
     streams = capsys.readouterr()
-    assert streams.err == ""
+    assert [line.strip() for line in streams.err.splitlines()] == [
+        "1 file refused:",
+        "train/lying/broken.png: not-a-picture, its content is none of JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM",
+    ]
     assert streams.out.startswith("Result")
 
 
@@ -128,8 +131,23 @@ def test_predict_answers_for_files_and_folders_and_writes_a_csv(
 def test_predict_without_one_usable_picture_is_asked_wrongly(
     digits_run: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["predict", str(digits_run), "nowhere.png"]) == 2
-    assert "nowhere.png: missing" in capsys.readouterr().err
+    assert run(["predict", str(digits_run), "nowhere.png", "--csv", "out.csv"]) == 2
+    told = capsys.readouterr().err
+    assert "nowhere.png: missing" in told
+    assert "no picture could be predicted" in told
+    assert not Path("out.csv").exists()
+
+
+def test_predict_with_one_missing_file_answers_for_the_others_and_ends_with_1(
+    digits_run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(digits_run), str(make_picture(here / "x.png")), "nowhere.png"]) == 1
+    assert "x.png" in capsys.readouterr().out
+
+
+def test_a_name_that_is_too_long_is_no_traceback(here: Path, digits_run: Path) -> None:
+    assert run(["predict", "m" * 5000, "x.png"]) == 2
+    assert run(["predict", str(digits_run), "p" * 5000]) == 2
 
 
 def test_a_config_file_sets_options_and_the_command_line_goes_before_it(
@@ -158,7 +176,7 @@ def test_the_config_of_a_run_repeats_it(here: Path, capsys: pytest.CaptureFixtur
         (["train", "nowhere"], "no such path, and no dataset of that name: nowhere"),
         (["train", "--lr", "-1"], "the learning rate is -1.0"),
         (["train", "--lr", "nan"], "the learning rate is nan"),
-        (["train", "--epochs", "0"], "the epochs is 0"),
+        (["train", "--epochs", "0"], "the number of epochs is 0"),
         (["train", "--batch-size", "0"], "the batch size is 0"),
         (["train", "--minutes", "0"], "minutes is 0"),
         (["train", "--model", "vgg"], "no network is called 'vgg'"),
@@ -190,6 +208,20 @@ def test_a_config_with_an_unknown_option_is_refused(here: Path, capsys: pytest.C
     Path("mine.toml").write_text("epoch = 1\n")
     assert run(["train", "--config", "mine.toml"]) == 2
     assert "sets 'epoch', which is no option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["epochs = [1]", "epochs = 1.5", "lr = true", "seed = {a = 1}", "model = 3"])
+def test_a_config_with_a_value_of_the_wrong_kind_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    Path("mine.toml").write_text(line)
+    assert run(["train", "--config", "mine.toml"]) == 2
+    assert "expected" in capsys.readouterr().err
+
+
+def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "sevensteps train PATH" in capsys.readouterr().out
 
 
 def test_a_model_of_another_format_version_is_refused(

@@ -94,20 +94,36 @@ def test_paths_start_at_the_csv_and_may_lead_out_of_its_folder(tmp_path):
     (tmp_path / "beside.png").write_bytes(b"x")
     folder = tmp_path / "data"
     folder.mkdir()
-    text = f"path,label\nsub/a.png,3\n../beside.png,7\n{tmp_path / 'beside.png'},7\n"
+    (tmp_path / "other.png").write_bytes(b"x")
+    text = f"path,label\nsub/a.png,3\n../beside.png,7\n{tmp_path / 'other.png'},7\n"
     listing = list_csv(write(folder, text, "sub/a.png"))
     assert listing.refused == []
     assert [path.resolve() for path, _ in listing.splits["train"]] == [
         folder / "sub" / "a.png",
         tmp_path / "beside.png",
-        tmp_path / "beside.png",
+        tmp_path / "other.png",
     ]
 
 
 def test_more_fields_than_columns_do_no_harm(tmp_path):
-    assert shown(write(tmp_path, "path,label\na.png,3,more,and more\na.png,7\n", "a.png")) == {
-        "train": [("a.png", "3"), ("a.png", "7")]
+    assert shown(write(tmp_path, "path,label\na.png,3,more,and more\nb.png,7\n", "a.png", "b.png")) == {
+        "train": [("a.png", "3"), ("b.png", "7")]
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["Path;Label\na.png;3\n", "image\tlabel\na.png\t3\n", "\ufeffPATH , LABEL\r\na.png,3\r\n"]
+)
+def test_semicolons_tabs_and_capitals_are_understood(tmp_path, text):
+    assert shown(write(tmp_path, text, "a.png")) == {"train": [("a.png", "3")]}
+
+
+def test_a_file_that_is_named_twice_counts_once_so_that_no_split_can_leak(tmp_path):
+    text = "path,label,split\na.png,3,train\nb.png,7,train\n./a.png,3,valid\n"
+    listing = list_csv(write(tmp_path, text, "a.png", "b.png"))
+    assert [(item.path, item.reason) for item in listing.refused] == [("./a.png", "duplicate")]
+    assert "line 4 names a file that line 2 names too" in listing.refused[0].message
+    assert "valid" not in listing.splits
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,7 @@ def test_what_is_no_csv_is_told(tmp_path, content):
     ("text", "columns"),
     [
         ("a,b\nc,d\n", "a, b"),
-        ("path;label\na.png;3\n", "path;label"),
+        ("path|label\na.png|3\n", "path|label"),
         ("path,class\na.png,3\n", "path, class"),
         ("label\n3\n", "label"),
         ("a.png,3\n", "a.png, 3"),

@@ -427,3 +427,33 @@ def test_of_awkward_files_every_one_is_used_or_refused(awkward, tmp_path):
     assert len(dls.refused) > 10
     assert all(refused.reason and refused.message for refused in dls.refused)
     assert len({refused.path for refused in dls.refused}) == len(dls.refused)
+
+
+def test_whole_numbers_as_labels_keep_the_order_of_numbers():
+    x, y = np.zeros((24, 4, 4), np.uint8), np.arange(24) % 12
+    dls = DataLoaders.from_arrays(x, y, valid=(x, y))
+    assert dls.vocab == [str(number) for number in range(12)]
+    assert dls.valid.collection.labels.tolist() == y.tolist()
+
+
+def test_test_pictures_have_no_say_in_the_preprocessing(tmp_path):
+    for split, mode in (("train", "L"), ("valid", "L"), ("test", "RGB")):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+            Image.new(mode, (8, 8) if mode == "L" else (30, 30)).save(tmp_path / split / label / "0.png")
+    assert DataLoaders.from_folder(tmp_path).preprocessing == Preprocessing(1, 8, 8)
+
+
+def test_a_file_beside_the_split_folders_is_named(tmp_path):
+    for split in ("train", "valid"):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / label / "0.png")
+    Image.new("L", (8, 8)).save(tmp_path / "lost.png")
+    assert [(item.path, item.reason) for item in DataLoaders.from_folder(tmp_path).refused] == [
+        ("lost.png", "no-split")
+    ]
+
+
+def test_a_source_by_any_name_gives_loaders():
+    assert len(DataLoaders.from_source().vocab) == 10

@@ -116,7 +116,7 @@ def set_in(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (set_in("classes", value=["a", "b"]), "2 classes, and a network with 3 outputs"),
         (set_in("preprocessing", value={"channels": 1, "height": 8}), "this preprocessing is not known"),
         (set_in("preprocessing", "height", value=10**9), "height must be 1 to 4096"),
-        (set_in("preprocessing", "channels", value=3), "pictures of 3 channels, and a network for 1"),
+        (set_in("preprocessing", "channels", value=3), "pictures of \\(3, 8, 8\\)"),
         (set_in("architecture", value=None), "no network is described"),
         (set_in("architecture", value=["convnet"]), "no network is described"),
         (set_in("architecture", "module", value="os"), "no network is described"),
@@ -154,7 +154,24 @@ def test_a_configuration_that_makes_no_sense_is_refused_at_once(
     ],
 )
 def test_a_few_words_cannot_ask_for_gigabytes(folder: Path, description: dict[str, Any]) -> None:
-    refuse(changed(folder, lambda config: config["architecture"].update(description)), "no network can be built")
+    def change(config: dict[str, Any]) -> None:
+        config["architecture"].update(description)
+        shape = config["architecture"]["input_shape"]
+        config["preprocessing"] = dict(zip(("channels", "height", "width"), shape, strict=True))
+
+    refuse(changed(folder, change), "no network can be built|must be 1 to 4096 pixels")
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).flatten()[0] = float("nan")
+    (folder / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
+    refuse(folder, "holds numbers that are not finite")
+
+
+def test_room_that_is_only_reserved_is_no_model_folder_yet(folder: Path, tmp_path: Path) -> None:
+    ModelFolder.load(folder).reserve(tmp_path / "reserved")
+    refuse(tmp_path / "reserved", "is not a model folder")
 
 
 @pytest.mark.parametrize(

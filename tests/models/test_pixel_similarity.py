@@ -146,7 +146,7 @@ def test_it_is_saved_and_loaded_as_a_model_folder(distance: str, tmp_path: Path)
     assert torch.equal(loaded.model(x), similarity(x))
     pixels = (x[0] * 255).to(torch.uint8)
     answer = loaded.predict(pixels.permute(1, 2, 0).numpy())
-    assert answer.label == "abc"[int(similarity.predict(pixels[None] / 255)[0])]
+    assert answer.class_name == "abc"[int(similarity.predict(pixels[None] / 255)[0])]
 
 
 def test_it_is_in_the_registry() -> None:

@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 
 def test_a_folder_stands_for_its_pictures_in_order(place: Path) -> None:
     answers = predict_files(place / "model", [place / "dark.png", place / "more"])
-    labels = {Path(name).name: it.label for name, it in answers.predictions.items()}
+    labels = {Path(name).name: it.class_name for name, it in answers.predictions.items()}
     assert [Path(name).name for name in answers.predictions] == ["dark.png", "dark.png", "light.png"]
     assert labels == {"dark.png": "=black", "light.png": "white"}
     assert [(Path(item.path).name, item.reason) for item in answers.refused] == [("notes.txt", "not-a-picture")]
@@ -52,6 +52,6 @@ def test_the_csv_has_every_probability_and_no_formula(place: Path) -> None:
     answers = predict_files(place / "model", [place / "dark.png"])
     write_csv(place / "out.csv", answers)
     head, row = csv.reader((place / "out.csv").read_text("utf-8").splitlines())
-    assert head == ["picture", "label", "probability", "'=black", "white"]
+    assert head == ["picture", "class", "probability", "'=black", "white"]
     assert row[1] == "'=black"
     assert float(row[3]) == pytest.approx(1 - float(row[4]))

@@ -54,10 +54,10 @@ def test_its_answers_are_those_of_the_learner(learn: Learner, folder: Path) -> N
     answers = list(Predictor(folder).predict_many(digits()[0][300:400, 0]))
     for row, answer in zip(probs, answers, strict=True):
         assert isinstance(answer, Prediction)
-        assert answer.label == str(int(row.argmax()))
+        assert answer.class_name == str(int(row.argmax()))
         assert list(answer.probabilities.values()) == pytest.approx(row.tolist(), abs=1e-6)
     alone = learn.predict(digits()[0][300, 0])
-    assert alone.label == answers[0].label  # type: ignore[union-attr]
+    assert alone.class_name == answers[0].class_name  # type: ignore[union-attr]
     assert alone.probability == pytest.approx(answers[0].probability, abs=1e-6)  # type: ignore[union-attr]
 
 
@@ -88,8 +88,8 @@ def test_more_pictures_than_a_batch_come_in_order_and_lazily(folder: Path, monke
     answers = predictor.predict_many(pictures())  # type: ignore[arg-type]
     first = next(answers)
     assert len(taken) == 3
-    labels = [first.label, *(answer.label for answer in answers)]  # type: ignore[union-attr]
-    assert labels == [predictor.predict(digits()[0][index, 0]).label for index in range(8)]
+    labels = [first.class_name, *(answer.class_name for answer in answers)]  # type: ignore[union-attr]
+    assert labels == [predictor.predict(digits()[0][index, 0]).class_name for index in range(8)]
 
 
 def test_no_pictures_get_no_answers(folder: Path) -> None:

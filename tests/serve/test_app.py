@@ -57,7 +57,7 @@ def test_a_picture_gets_the_answer_that_the_predictor_gives(
     expected = Predictor(folder).predict(content)
     assert response.status_code == 200
     assert response.json() == {
-        "label": expected.label,
+        "class": expected.class_name,
         "probability": expected.probability,
         "probabilities": expected.probabilities,
     }
@@ -74,7 +74,7 @@ def test_a_form_gets_a_list_in_its_order_with_refusals_in_their_places(client: T
     response = client.post("/predict", files=[("picture", (f"{n}.png", p)) for n, p in enumerate(pictures)])
     first, refused, last = response.json()
     assert response.status_code == 200
-    assert first["label"] == Predictor(folder).predict(pictures[0]).label
+    assert first["class"] == Predictor(folder).predict(pictures[0]).class_name
     assert last["probabilities"] == Predictor(folder).predict(pictures[2]).probabilities
     assert refused["error"]["reason"] == "not-a-picture"
 
@@ -160,7 +160,7 @@ def test_a_body_that_does_not_arrive_is_a_408(folder: Path, monkeypatch: pytest.
 
 
 def test_a_body_of_another_type_is_a_415_that_says_what_is_expected(client: TestClient) -> None:
-    response = client.post("/predict", content=picture(), headers={"Content-Type": "application/x-www-form-urlencoded"})
+    response = client.post("/predict", content=picture(), headers={"Content-Type": "text/html"})
     assert response.status_code == 415
     assert "expected image/*" in response.json()["error"]["message"]
 
@@ -268,7 +268,7 @@ def test_a_real_server_answers_stops_a_large_body_and_ends_with_ctrl_c(
     url = f"http://127.0.0.1:{port}/predict"
     request = urllib.request.Request(url, picture(), {"Content-Type": "image/png"})
     with urllib.request.urlopen(request, timeout=30) as response:
-        assert json.load(response)["label"] == Predictor(folder).predict(picture()).label
+        assert json.load(response)["class"] == Predictor(folder).predict(picture()).class_name
         assert response.headers["Server"] is None
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("POST", "/predict", body=(bytes(1_000_000) for _ in range(30)), encode_chunked=True,

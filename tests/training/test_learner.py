@@ -518,7 +518,7 @@ def test_load_refuses_another_network_and_another_thing(digit_learner: Learner, 
 def test_predict_answers_with_a_class_name(digit_learner: Learner) -> None:
     digit_learner.fit(3)
     prediction = digit_learner.predict(digits()[0][0, 0])
-    assert prediction.label == "0"
+    assert prediction.class_name == "0"
     assert list(prediction.probabilities) == list("0123456789")
 
 
@@ -597,3 +597,67 @@ def test_data_without_class_names_cannot_be_predicted_or_saved(tmp_path: Path) -
 def test_a_loss_that_would_broadcast_is_refused() -> None:
     with pytest.raises(RequestError, match="expected one shape"):
         learner(loss_func=mse).fit(1)
+
+
+def test_groups_of_parameters_with_learning_rates_of_their_own_keep_the_proportion() -> None:
+    def groups(params: Any, lr: float) -> torch.optim.Optimizer:
+        weight, bias = params
+        return torch.optim.SGD([{"params": [weight], "lr": lr / 100}, {"params": [bias]}], lr=lr)
+
+    learn = learner(opt_func=groups)
+    learn.fit(1, lr=0.1)
+    assert [group["lr"] for group in learn.opt.param_groups] == pytest.approx([0.001, 0.1])
+
+
+def test_an_optimizer_that_needs_a_closure_is_told_so() -> None:
+    with pytest.raises(RequestError, match="LBFGS computes the loss several times a step"):
+        learner(opt_func=torch.optim.LBFGS).fit(1)
+
+
+def test_looking_at_the_training_set_keeps_its_order_and_does_not_augment() -> None:
+    def spoil(xb: Tensor, generator: torch.Generator) -> Tensor:
+        return xb * 0
+
+    data = toy()
+    learn = learner(dls=DataLoaders(DataLoader(data, 5, shuffle=True, augment=spoil), DataLoader(data, 5)))
+    preds, targets = learn.get_preds(learn.dls.train)
+    assert targets.tolist() == [y for _, y in data]
+    assert torch.equal(preds, learn.get_preds(learn.dls.valid)[0])
+
+
+def test_validating_another_loader_in_the_middle_of_a_fit_leaves_its_figures_alone() -> None:
+    class LookAtTest(Callback):
+        def after_validate(self) -> None:
+            if self.learn.epoch and not getattr(self, "busy", False):
+                self.busy = True
+                self.learn.validate(DataLoader(toy(40, seed=5), 7))
+                self.busy = False
+
+    plain, looking = learner(metrics=None), learner(metrics=None, cbs=LookAtTest())
+    for one in (plain, looking):
+        one.fit(2, lr=0.1)
+    assert plain.recorder.values == looking.recorder.values
+
+
+def test_frozen_parts_of_a_model_stay_frozen_after_a_look() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    learn = learner(model=model)
+    model.train()
+    model[1].eval()
+    learn.get_preds()
+    assert [module.training for module in model] == [True, False, True]
+
+
+def test_weights_of_a_model_for_other_classes_are_not_taken(tmp_path: Path) -> None:
+    pixels, labels, _ = digits()
+    names = np.array(["even", "odd"])
+    dls = DataLoaders.from_arrays(pixels[:60], names[labels[:60] % 2])
+    Learner(dls, networks.linear(dls), quiet=True).save(tmp_path / "model")
+    others = DataLoaders.from_arrays(pixels[:60], np.array(["a", "b"])[labels[:60] % 2])
+    with pytest.raises(RequestError, match="has other classes than the data loaders"):
+        Learner(others, networks.linear(others), quiet=True).load(tmp_path / "model")
+
+
+def test_a_model_with_too_few_outputs_is_told_so() -> None:
+    with pytest.raises(RequestError, match="outside the 2 scores that the model gives"):
+        learner(model=nn.Linear(6, 2)).fit(1)

@@ -13,7 +13,7 @@ from sevensteps.training.metrics import (
     Mean,
     accuracy,
     as_metric,
-    as_number,
+    as_numbers,
     batch_accuracy,
     error_rate,
     name_of,
@@ -91,5 +91,11 @@ def test_names_are_told_apart() -> None:
 
 
 def test_a_value_becomes_a_plain_number() -> None:
-    assert as_number(torch.tensor([0.5])) == 0.5
-    assert as_number(1) == 1.0
+    assert as_numbers("a", torch.tensor([0.5])) == {"a": 0.5}
+    assert as_numbers("a", 1) == {"a": 1.0}
+    assert as_numbers("both", {"top": torch.tensor(0.5), "low": 2}) == {"top": 0.5, "low": 2.0}
+
+
+def test_several_numbers_without_names_are_told() -> None:
+    with pytest.raises(RequestError, match="the metric recall gives 3 numbers"):
+        as_numbers("recall", torch.zeros(3))

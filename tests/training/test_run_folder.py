@@ -64,14 +64,6 @@ def test_the_configuration_leaves_out_what_was_not_asked(tmp_path: Path) -> None
     assert written == {"epochs": 3, "data": 'a "b" \\ c', "recipe": {"lr": 0.1}}
 
 
-def test_an_existing_run_is_opened_and_anything_else_refused(tmp_path: Path) -> None:
-    run = RunFolder.create(tmp_path, "x")
-    with pytest.raises(RequestError, match="is not a run folder"):
-        RunFolder.open(run.path)
-    run.write_config({})
-    assert RunFolder.open(run.path).model == run.path / "model"
-
-
 def test_json_is_read_back_and_a_missing_file_is_a_request_error(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.write_json("result.json", {"a": [1, "ü"]})
@@ -91,11 +83,6 @@ def test_a_table_is_safe_to_open_in_a_spreadsheet(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["picture"] for row in rows] == ["'=cmd()", "'+1", "'-1.png", "'@x", "'\tx", "plain", 'a,"b"\nc', "ü"]
     assert {row["loss"] for row in rows} == {"-0.5"}  # a number is no formula
-    assert [row["picture"] for row in run.read_table("predictions.csv")] == [row["picture"] for row in rows]
-
-
-def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
-    assert RunFolder(tmp_path).read_table("steps.csv") == []
 
 
 def test_the_environment_names_what_the_figures_depend_on() -> None:

@@ -21,6 +21,7 @@ from sevensteps.data.samples import digits
 from sevensteps.errors import DataError, RequestError, StorageError, TrainingError
 from sevensteps.models.model_folder import ModelFolder
 from sevensteps.training.result import TrainingResult, Watcher
+from sevensteps.training.run_folder import RunFolder
 
 FILES = {
     *("config.toml", "environment.json", "data.json", "history.csv", "steps.csv", "predictions.csv", "result.json"),
@@ -30,6 +31,11 @@ FILES = {
         for name in ("model.safetensors", "config.json", "README.md")
     ),
 }
+
+
+def table(run: RunFolder, name: str) -> list[dict[str, str]]:
+    with (run.path / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 class Noting:
@@ -216,7 +222,7 @@ def test_the_test_split_is_looked_at_once_and_after_the_training(
     facts = result.to_dict()
     assert facts["test"]["n"] == facts["baseline"]["test"]["n"] == 20
     assert facts["pictures"]["test"] == 20
-    rows = result.run.read_table("predictions.csv")
+    rows = table(result.run, "predictions.csv")
     assert [row["split"] for row in rows] == ["valid"] * 20 + ["test"] * 20
     assert result.run.path.name == "data"
 
@@ -227,7 +233,7 @@ def test_pixel_similarity_is_a_model_like_any_other(tmp_path: Path) -> None:
     assert facts["valid"]["accuracy"] == facts["baseline"]["accuracy"]
     assert facts["epochs"] == []
     assert facts["model"]["parameters"] == 0
-    assert Predictor(result.run.path).predict(digits()[0][0, 0]).label == "0"
+    assert Predictor(result.run.path).predict(digits()[0][0, 0]).class_name == "0"
 
 
 def test_ctrl_c_in_the_middle_of_an_epoch_keeps_a_model_and_all_files(tmp_path: Path) -> None:
@@ -254,7 +260,7 @@ print(result.interrupted, len(result.epochs), result.best_epoch)
     assert (process.returncode, err) == (0, "")
     assert out.split() == ["True", "1", "1"]
     assert files(tmp_path / "digits") == FILES
-    assert Predictor(tmp_path / "digits").predict(digits()[0][0, 0]).label in "0123456789"
+    assert Predictor(tmp_path / "digits").predict(digits()[0][0, 0]).class_name in "0123456789"
     facts = json.loads((tmp_path / "digits" / "result.json").read_text("utf-8"))
     assert facts["interrupted"] is True
     assert len((tmp_path / "digits" / "steps.csv").read_text().splitlines()) < 10
@@ -282,10 +288,11 @@ def test_a_full_disk_is_a_storage_error_and_the_model_before_it_stays_whole(tmp_
 
 def test_a_full_disk_is_found_out_before_any_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noting = Noting()
-    monkeypatch.setattr(ModelFolder, "save_weights", lambda *_: (_ for _ in ()).throw(StorageError("cannot write x")))
+    monkeypatch.setattr(ModelFolder, "reserve", lambda *_: (_ for _ in ()).throw(StorageError("cannot write x")))
     with pytest.raises(StorageError):
         train(epochs=1, out=tmp_path, watcher=noting)
     assert noting.told == ["found", "baseline"]
+    assert list(tmp_path.iterdir()) == []  # no run folder without a model
 
 
 @pytest.mark.parametrize("lr", [float("nan"), float("inf"), 0.0, -1.0])
@@ -315,7 +322,7 @@ def test_a_class_that_only_valid_has_is_a_data_error(folders: Path, tmp_path: Pa
     ("options", "words"),
     [
         ({"model": "convet"}, "no network is called 'convet'"),
-        ({"epochs": 0}, "the epochs is 0"),
+        ({"epochs": 0}, "the number of epochs is 0"),
         ({"batch_size": -4}, "the batch size is -4"),
         ({"minutes": 0}, "minutes is 0"),
         ({"minutes": float("nan")}, "minutes is nan"),
@@ -365,7 +372,7 @@ def test_a_picture_whose_name_is_a_formula_is_safe_in_the_tables(folders: Path, 
     (folders / "train" / "one").rename(folders / "train" / "=one")
     (folders / "test" / "one").rename(folders / "test" / "=one")
     result = train(folders, epochs=1, model="linear", out=tmp_path / "runs")
-    cells = [cell for row in result.run.read_table("predictions.csv") for cell in row.values()]
+    cells = [cell for row in table(result.run, "predictions.csv") for cell in row.values()]
     assert not [cell for cell in cells if cell.startswith("=")]
     assert "'=one" in cells
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from ..errors import RequestError, SevenStepsError
+from .interrupts import deferred
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -24,8 +26,11 @@ device_option = click.option("--device", default="auto", show_default=True, help
 
 def run(words: Sequence[str]) -> int:
     """Run the command that `words` name; its exit code: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be in any script, the terminal in none
     try:
-        code = command.main(list(words), prog_name="sevensteps", standalone_mode=False)
+        code = command.main(list(words) or ["--help"], prog_name="sevensteps", standalone_mode=False)
     except click.exceptions.Abort:
         return _complain("interrupted", "", INTERRUPTED, words)
     except KeyboardInterrupt:
@@ -38,6 +43,8 @@ def run(words: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away: `sevensteps … | head`
         sys.stderr.close()
         return 1
+    except OSError as error:
+        return _complain(f"the output cannot be written: {error.strerror or error}", "", 1, words)
     return code if isinstance(code, int) else 0
 
 
@@ -63,11 +70,13 @@ def read_config(context: click.Context, option: click.Parameter, file: str | Non
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequestError(f"cannot read the configuration {file}: {error}", hint="expected a TOML file") from error
     config.pop("recipe", None)  # what an earlier run chose for itself
-    known = {parameter.name for parameter in context.command.params} - {option.name}
-    strange = sorted(set(config) - known)
-    if strange:
-        known_names = ", ".join(sorted(name for name in known if name))
-        raise RequestError(f"{file} sets {strange[0]!r}, which is no option", hint=f"the options are {known_names}")
+    known = {it.name: it for it in context.command.params if it.name not in (option.name, "as_json", "quiet", None)}
+    for name, value in config.items():
+        if name not in known:
+            raise RequestError(f"{file} sets {name!r}, which is no option", hint=f"they are {', '.join(sorted(known))}")
+        kinds = {"integer": (int,), "float": (int, float)}.get(known[name].type.name, (str,))
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise RequestError(f"{file} sets {name} to {value!r}", hint=f"expected {known[name].type.name}")
     context.default_map = {**(context.default_map or {}), **config}
     return file
 
@@ -98,9 +107,9 @@ def train(as_json: bool, quiet: bool, **options: Any) -> int:
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
-        from ..report.page import write_report
-        from ..training.train import train as run_training
-
+        with deferred():
+            from ..report.page import write_report
+            from ..training.train import train as run_training
         result = run_training(watcher=terminal, **options)
         report = write_report(result)
         terminal.trained(result, report)
@@ -122,8 +131,8 @@ def evaluate(model: str, data: str, device: str, as_json: bool, quiet: bool) -> 
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
-        from ..models.evaluate import evaluate as run_evaluation
-
+        with deferred():
+            from ..models.evaluate import evaluate as run_evaluation
         terminal.evaluated(run_evaluation(model, data, device=device, progress=terminal.progress))
 
 
@@ -142,13 +151,17 @@ def predict(
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
-        from ..models.predict import predict_files, write_csv
-
+        with deferred():
+            from ..models.predict import predict_files, write_csv
         answers = predict_files(model, pictures, device=device, progress=terminal.progress)
-        if csv_file:
+        if csv_file and answers.predictions:
             write_csv(csv_file, answers)
         terminal.predicted(answers, csv_file)
-    return 0 if answers.predictions else 2
+    if not answers.predictions:
+        raise RequestError(
+            "no picture could be predicted", hint="name JPEG, PNG … files that are there, or a folder of them"
+        )
+    return 1 if any(not Path(name).exists() for name in pictures) else 0
 
 
 @command.command()
@@ -163,12 +176,11 @@ def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, 
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
-        from ..data.dataloaders import DataLoaders
-        from ..data.sources import read_source
-        from ..tour.show import choose, run_tour
-
+        with deferred():
+            from ..data.dataloaders import DataLoaders
+            from ..tour.show import choose, run_tour
         choose(questions)  # an unknown number is told before anything is read
-        dls = DataLoaders.from_data(read_source(data, progress=terminal.progress))
+        dls = DataLoaders.from_source(data, progress=terminal.progress)
         terminal.toured(run_tour(questions, dls, out))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -42,6 +44,7 @@ class Terminal:
         self.as_json = as_json
         self.out = Console(highlight=False, quiet=as_json, soft_wrap=not sys.stdout.isatty())
         self.err = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=not sys.stderr.isatty())
+        self.warn = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         self.bar: Progress | None = None
         self.task: TaskID | None = None
         self.doing, self.since = "", 0.0
@@ -149,6 +152,9 @@ class Terminal:
         self.err.print()
         if result.interrupted:
             self._head(self.out, "Stopped", "by you; what was learned so far is kept")
+        elif 0 < len(result.epochs) < result.planned_epochs:
+            epochs = f"in epoch {len(result.epochs)} of {result.planned_epochs}"
+            self._head(self.out, "Stopped", f"by the clock, {epochs}; what was learned so far is kept")
         for number, (split, scored) in enumerate(result.scored.items()):
             base = result.baseline_test if split == "test" else result.baseline
             self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
@@ -162,8 +168,8 @@ class Terminal:
             self._line(f"the weights are those of epoch {result.best_epoch}, the best on valid", self.out)
         run = visible(str(result.run.path))
         self._head(self.out, "Run", f"{run} ({result.seconds:.0f} s); report: {visible(str(report))}")
-        self._head(self.out, "Next", f"sevensteps predict {run} PICTURE")
-        self._line(f"sevensteps evaluate {run} DATA", self.out)
+        self._head(self.out, "Next", f"{_command()} predict {run} PICTURE")
+        self._line(f"{_command()} evaluate {run} DATA", self.out)
         return None
 
     def evaluated(self, result: FolderEvaluation) -> None:
@@ -207,7 +213,7 @@ class Terminal:
             return self._json(answers.to_dict())
         width = max((len(visible(name)) for name in answers.predictions), default=0)
         for name, it in answers.predictions.items():
-            self.out.print(Text(f"{visible(name):<{width}}  {visible(it.label)}  {100 * it.probability:.1f} %"))
+            self.out.print(Text(f"{visible(name):<{width}}  {visible(it.class_name)}  {100 * it.probability:.1f} %"))
         self._refused(answers.refused, "--json has all")
         if csv_file:
             self._line(f"written to {visible(csv_file)}")
@@ -220,7 +226,12 @@ class Terminal:
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
     def _head(self, console: Console, title: str, text: str) -> None:
-        console.print(Text.assemble((f"{title:<10}", "bold"), text))
+        if console.is_terminal:
+            grid = Table.grid()
+            grid.add_row(Text(f"{title:<10}", style="bold"), Text(text))
+            console.print(grid)
+        else:
+            console.print(Text(f"{title:<10}{text}"))
 
     def _line(self, text: str, console: Console | None = None) -> None:
         console = console or self.err
@@ -229,11 +240,11 @@ class Terminal:
     def _refused(self, refused: Sequence[Refused], more: str) -> None:
         if not refused:
             return
-        self.err.print(Text(f"{'':<10}{plural(len(refused), 'file')} refused:", style="yellow"))
+        self.warn.print(Text(f"{'':<10}{plural(len(refused), 'file')} refused:", style="yellow"))
         for item in refused[:MOST_REFUSED]:
-            self._line(f"  {visible(item.path)}: {item.reason}, {visible(item.message)}")
+            self._line(f"  {visible(item.path)}: {item.reason}, {visible(item.message)}", self.warn)
         if len(refused) > MOST_REFUSED:
-            self._line(f"  and {len(refused) - MOST_REFUSED:,} more; {more}")
+            self._line(f"  and {len(refused) - MOST_REFUSED:,} more; {more}", self.warn)
 
 
 def _percent(score: Accuracy) -> str:
@@ -242,8 +253,15 @@ def _percent(score: Accuracy) -> str:
 
 def _distance(score: Accuracy, base: Accuracy) -> str:
     points = 100 * (score.value - base.value)
+    if score.interval[0] <= base.interval[1] and base.interval[0] <= score.interval[1]:
+        return f"{points:+.1f} points against pixel similarity, but the intervals overlap: it may be luck"
     errs = f"errs on {one_in(score)} instead of {one_in(base)}"
-    return f"{abs(points):.2f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
+    return f"{abs(points):.1f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
+
+
+def _command() -> str:
+    """The command as the user can type it: with its folder where the shell would not find it."""
+    return "sevensteps" if shutil.which("sevensteps") else os.path.relpath(sys.argv[0])
 
 
 def _short(number: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from .listing import SPLIT_NAMES, Labelled, Listing, Refused
 
-PATH_COLUMNS = ("path", "fname", "file_name", "filepath", "filename", "name")
+PATH_COLUMNS = ("path", "fname", "file_name", "filepath", "filename", "name", "image")
 YES, NO = {"true", "1", "yes", "t"}, {"false", "0", "no", "f", ""}
 
 
@@ -24,8 +24,10 @@ def list_csv(file: str | Path) -> Listing:
     file = Path(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, strict=True)
-            columns = list(reader.fieldnames or ())
+            head = text.readline()
+            text.seek(0)
+            reader = csv.DictReader(text, strict=True, delimiter=max(",;\t", key=head.count))
+            reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or ()]
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
@@ -41,7 +43,8 @@ def list_csv(file: str | Path) -> Listing:
         )
     if not rows:
         raise DataError(f"{file} names no pictures", hint="expected a line for each picture below the header line")
-    listing = Listing(file.parent)
+    listing = Listing(file.parent, where=str(file))
+    seen: dict[str, int] = {}
     for number, row in rows:
         name, label = (row[path_column] or "").strip(), (row["label"] or "").strip()
         split = _split_of(row, f"{file}, line {number}")
@@ -53,6 +56,11 @@ def list_csv(file: str | Path) -> Listing:
         elif not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
             listing.refused.append(
                 Refused(name, "missing", f"line {number} of {file.name} names a file that is not there")
+            )
+        elif seen.setdefault(os.path.normpath(path), number) != number:
+            first = seen[os.path.normpath(path)]
+            listing.refused.append(
+                Refused(name, "duplicate", f"line {number} names a file that line {first} names too")
             )
         else:
             listing.splits.setdefault(split, []).append(Labelled(path, label))

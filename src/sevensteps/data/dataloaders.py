@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import DataError, RequestError
+from ..randomness import torch_seeded
 from .augment import Augment
 from .columns import Columns
 from .dataloader import DataLoader
@@ -20,6 +21,8 @@ from .split import stratified_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .reading import Progress
 
 MOST_STATISTICS = 10_000  # pictures looked at for the mean and the spread of the pixels
 MOST_VALUES = 30_000_000  # as many pixels, at most: large pictures are looked at in smaller number
@@ -76,14 +79,16 @@ class DataLoaders:
         return cls.from_data(read_listing(list_csv(path), preprocessing), **options)
 
     @classmethod
-    def from_source(cls, source: str | Path | None = None, **options: Any) -> DataLoaders:
+    def from_source(
+        cls, source: str | Path | None = None, *, progress: Progress | None = None, **options: Any
+    ) -> DataLoaders:
         """Whatever the command `train` takes: a folder, a CSV, a folder of IDX files, a dataset's name (`"mnist"`).
 
         None is scikit-learn's embedded digits. `options` are those of `from_data`. Raises `DataError`, `DownloadError`.
         """
         from .sources import read_source
 
-        return cls.from_data(read_source(source), **options)
+        return cls.from_data(read_source(source, progress=progress), **options)
 
     @classmethod
     def from_arrays(
@@ -136,6 +141,7 @@ class DataLoaders:
         if valid_fraction is not None and not 0 < valid_fraction < 1:
             raise RequestError(f"valid_fraction is {valid_fraction!r}", hint="expected a number between 0 and 1")
         vocab = check_classes({split: part.labels for split, part in data.splits.items()}, data.where, data.refused)
+        vocab = data.vocab or vocab
         sets = {split: data.numbered(split, vocab) for split, part in data.splits.items() if len(part.x)}
         notes = []
         if "valid" not in sets:
@@ -205,7 +211,8 @@ class DataLoaders:
         The loader does not go on to its next epoch.
         """
         if not isinstance(self.train, DataLoader) or not self.train.n:
-            return self.one_batch()[0]
+            with torch_seeded(0, "statistics"):  # torch's loaders draw from the global generator
+                return self.one_batch()[0]
         n, collection = self.train.n, self.train.collection
         most = most if isinstance(collection, PictureSet | Columns) else min(most, self.train.batch_size)
         return collection.take_batch(torch.arange(0, n, -(-n // most)))[0]

@@ -29,7 +29,7 @@ def list_folder(root: str | Path) -> Listing:
             f"{root} is a file", hint="expected a folder of pictures, a .csv file, or a folder of IDX files"
         )
     listing = Listing(root)
-    folders, links = _folders(root)
+    folders, links, files = _children(root)
     split_folders = {folder: split for folder in folders if (split := SPLIT_NAMES.get(folder.name.lower()))}
     others = [folder for folder in folders if folder not in split_folders]
     if not split_folders or (others and "train" not in split_folders.values()):
@@ -43,13 +43,15 @@ def list_folder(root: str | Path) -> Listing:
         _list_classes(listing, folder, split)
     for folder in others:
         _refuse(listing, folder, "no-split", "lies beside the split folders, so nothing in it was used")
+    for file in files:
+        _refuse(listing, file, "no-split", "lies beside the split folders, so it was not used")
     for link in links:
         _refuse(listing, link, "not-a-file", "is a symbolic link; links are not followed")
     return listing
 
 
-def _folders(parent: Path) -> tuple[list[Path], list[Path]]:
-    """The subfolders that count, and the symbolic links to folders, each sorted."""
+def _children(parent: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """The subfolders that count, the symbolic links to folders, and the files, each sorted."""
     try:
         children = sorted(parent.iterdir())
     except OSError as error:
@@ -57,8 +59,9 @@ def _folders(parent: Path) -> tuple[list[Path], list[Path]]:
             f"cannot list {parent}: {error.strerror}", hint="expected a folder of pictures that you may read"
         ) from error
     seen = [child for child in children if not child.name.startswith(".") and child.name.lower() not in LITTER]
-    folders = [child for child in seen if child.is_dir()]
-    return [child for child in folders if not child.is_symlink()], [child for child in folders if child.is_symlink()]
+    links = [child for child in seen if child.is_dir() and child.is_symlink()]
+    folders = [child for child in seen if child.is_dir() and not child.is_symlink()]
+    return folders, links, [child for child in seen if not child.is_dir()]
 
 
 def _refuse(listing: Listing, path: Path, reason: str, message: str) -> None:
@@ -78,6 +81,6 @@ def _list_classes(listing: Listing, folder: Path, split: str) -> None:
     for path, error in refused:
         _refuse(listing, path, error.reason, error.message)
     met = {path.relative_to(folder).parts[:1] for path in [*pictures, *(path for path, _ in refused)]}
-    for child in _folders(folder)[0]:
+    for child in _children(folder)[0]:
         if (child.name,) not in met:
             _refuse(listing, child, "empty", "is a class folder without files, so it is no class")

@@ -34,12 +34,13 @@ class Labelled(NamedTuple):
 class Listing:
     """What a folder or a CSV names: `splits` maps "train", "valid", "test" to labelled files.
 
-    `root` is what paths in messages are relative to.
+    `root` is what paths in messages are relative to; `where` names the source, `root` itself if not given.
     """
 
     root: Path
     splits: dict[str, list[Labelled]] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    where: str = ""
 
     def relative(self, path: Path) -> str:
         """`path` as it is shown to people: relative to the data where it lies inside."""
@@ -69,7 +70,7 @@ def check_classes(labels: dict[str, list[str]], where: str, refused: Sequence[Re
     return vocab
 
 
-def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: str) -> None:
+def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: str, hint: str = "") -> None:
     """Raise `DataError` where `labels` has classes that are not in `vocab`."""
     known = set(vocab)
     strange = Counter(label for label in labels if label not in known)
@@ -78,6 +79,7 @@ def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: 
         classes = f"{', '.join(map(repr, vocab[:10]))}{' …' if len(vocab) > 10 else ''}"
         raise DataError(
             f"{split} has classes that training did not have, in {where}: {named}",
-            hint=f"the classes are {classes}; add pictures of the new class to train and train again, "
-            f"or take it out of {split}",
+            hint=hint
+            or f"the classes are {classes}; add pictures of the new class to train and train again, or take it out of "
+            f"{split}",
         )

@@ -54,13 +54,15 @@ class LabelledData:
     """All that was read from one source. `splits` maps "train", "valid", "test" to their parts.
 
     `preprocessing` is how its pictures became pixels (None where the inputs are no pictures), `refused` the files
-    that were not used, `sizes` how many pictures had each size.
+    that were not used, `vocab` the classes in their order where that is not the alphabet's, `sizes` how many pictures
+    had each size.
     """
 
     where: str
     splits: dict[str, Part]
     preprocessing: Preprocessing | None = None
     refused: list[Refused] = field(default_factory=list)
+    vocab: list[str] | None = None
     sizes: dict[str, int] = field(default_factory=dict)
 
     def numbered(self, split: str, vocab: Sequence[str]) -> PictureSet | Columns:
@@ -94,7 +96,7 @@ def from_arrays(arrays: dict[str, tuple[Any, Any]], where: str = "the arrays") -
     first: Tensor | None = None
     for split, (x, y) in arrays.items():
         here = f"{where}, {split}"
-        inputs, labels = _as_tensor(x, here), np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+        inputs, labels = _as_tensor(x, here), np.asarray(_on_cpu(y))
         if labels.ndim != 1 or not inputs.ndim or len(inputs) != len(labels):
             shapes = f"x has shape {tuple(inputs.shape)} and y {labels.shape}"
             raise DataError(f"{here}: {shapes}", hint="expected one label a picture: y of shape (N,)")
@@ -109,7 +111,13 @@ def from_arrays(arrays: dict[str, tuple[Any, Any]], where: str = "the arrays") -
             preprocessing = preprocessing or Preprocessing(*inputs.shape[1:])
         names = [f"{split} #{number}" if len(arrays) > 1 else f"#{number}" for number in range(len(inputs))]
         parts[split] = Part(inputs, [str(label) for label in labels], names)
-    return LabelledData(where, parts, preprocessing)
+    labels = np.asarray(_on_cpu(arrays["train"][1])) if "train" in arrays else np.empty(0)
+    vocab = [str(number) for number in np.unique(labels)] if labels.dtype.kind in "iu" else None  # 2 before 10
+    return LabelledData(where, parts, preprocessing, vocab=vocab)
+
+
+def _on_cpu(y: Any) -> Any:
+    return y.cpu() if isinstance(y, Tensor) else y
 
 
 def _as_tensor(x: Any, where: str) -> Tensor:

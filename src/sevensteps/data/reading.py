@@ -33,7 +33,7 @@ def read_listing(
     sizes: dict[str, int] = {}
     if preprocessing is None:
         preprocessing, sizes = choose_preprocessing(listing, progress)
-    data = LabelledData(str(listing.root), {}, preprocessing, list(listing.refused), sizes)
+    data = LabelledData(listing.where or str(listing.root), {}, preprocessing, list(listing.refused), sizes=sizes)
     for split in listing.splits:
         items, pixels, refused = read_pictures(listing, split, preprocessing, progress)
         names = [listing.relative(item.path) for item in items]
@@ -45,15 +45,17 @@ def read_listing(
 def choose_preprocessing(listing: Listing, progress: Progress | None = None) -> tuple[Preprocessing, dict[str, int]]:
     """The size and channels that fit the listed pictures, from their headers alone, and how many have each size.
 
-    A picture whose header cannot be read does not count here; reading it will refuse it with its reason.
+    The test pictures have no say in the choice. A picture whose header cannot be read does not count here; reading it
+    will refuse it with its reason.
     """
-    files = [item.path for items in listing.splits.values() for item in items]
-    headers = [header for header in _each(_header_or_none, files, "looking at", progress, threads=1) if header]
+    items = [(split, item.path) for split, items in listing.splits.items() for item in items]
+    headers = list(_each(_header_or_none, [path for _, path in items], "looking at", progress, threads=1))
     sizes: dict[str, int] = {}
-    for header in headers:
+    for header in filter(None, headers):
         name = f"{header.width}×{header.height} {'grey' if header.grey else 'colour'}"
         sizes[name] = sizes.get(name, 0) + 1
-    return Preprocessing.fitting(headers or [Header(28, 28, True)]), sizes
+    seen = [header for (split, _), header in zip(items, headers, strict=True) if header and split != "test"]
+    return Preprocessing.fitting(seen or [Header(28, 28, True)]), sizes
 
 
 def read_pictures(

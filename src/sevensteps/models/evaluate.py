@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from ..data.dataloader import DataLoader
-from ..data.listing import Refused
+from ..data.listing import Refused, check_known
 from ..data.reading import Progress
 from ..data.sources import read_source
-from ..devices import choose_device
 from ..errors import DataError
 from .evaluation import Evaluation
 from .predictor import Predictor
@@ -45,11 +44,17 @@ def evaluate(
     The test split is used where there is one, else the validation split, else all pictures. Raises
     `ModelFolderError`, and `DataError` for no pictures or a class that the model does not know.
     """
-    predictor = Predictor(model, choose_device(device))
+    predictor = Predictor(model, device)
     labelled = read_source(data, predictor.preprocessing, progress)
     split = next((name for name in ("test", "valid", "train") if name in labelled.splits), None)
     if split is None or not len(labelled.splits[split].x):
-        raise DataError(f"no usable pictures in {labelled.where}", hint="expected folders <class>/* with pictures")
+        reason = f"; {labelled.refused[0].path}: {labelled.refused[0].message}" if labelled.refused else ""
+        raise DataError(
+            f"no usable pictures in {labelled.where}{reason}", hint="expected folders <class>/* with pictures"
+        )
+    known = ", ".join(map(repr, predictor.classes[:10])) + (" …" if len(predictor.classes) > 10 else "")
+    hint = f"the model knows {known}: is it the right model for these pictures?"
+    check_known(labelled.splits[split].labels, predictor.classes, "the data", labelled.where, hint)
     pictures = labelled.numbered(split, predictor.classes)
     predicted = []
     for done, (xb, _) in enumerate(DataLoader(pictures, BATCH_SIZE), start=1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,18 +60,21 @@ class ModelFolder:
         }
         _check(config, "this model cannot be saved")
         folder = make_folder(folder)
-        self.save_weights(folder)
+        self._save_weights(folder)
         write_json(folder / CONFIG, config)
         write_text(folder / CARD, card or default_card(self))
         return folder
 
-    def save_weights(self, folder: str | Path) -> None:
-        """Replace the weights of a folder that was saved before."""
+    def reserve(self, folder: str | Path) -> None:
+        """Take the room that the weights will need on the disk. Without `config.json` this is no model folder yet."""
+        self._save_weights(make_folder(folder))
+
+    def _save_weights(self, folder: Path) -> None:
         tensors = {  # copies, as safetensors refuses two names for one memory
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in self.model.state_dict().items()
         }
-        write_bytes(Path(folder) / WEIGHTS, safetensors.torch.save(tensors))
+        write_bytes(folder / WEIGHTS, safetensors.torch.save(tensors))
 
     @classmethod
     def load(cls, folder: str | Path) -> ModelFolder:
@@ -82,7 +86,12 @@ class ModelFolder:
             shapes = _shapes(folder / WEIGHTS)
         model = _build(architecture, shapes, folder / CONFIG)
         with _damaged(folder / WEIGHTS):
-            model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS), strict=True)
+            tensors = safetensors.torch.load_file(folder / WEIGHTS)
+            model.load_state_dict(tensors, strict=True)
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise ModelFolderError(
+                f"{folder / WEIGHTS} holds numbers that are not finite", hint="its training broke down: train again"
+            )
         return cls(model.eval(), config["classes"], preprocessing)
 
 
@@ -90,9 +99,9 @@ def find_model_folder(folder: str | Path) -> Path:
     """`folder`, or `folder/model` where it is a run folder. Raises `ModelFolderError` where neither is one."""
     folder = Path(folder)
     for candidate in (folder, folder / "model"):
-        if (candidate / CONFIG).is_file():
+        if os.path.isfile(candidate / CONFIG):  # noqa: PTH113 - Path.is_file raises for a name that is too long
             return candidate
-    what = "is not a model folder" if folder.exists() else "does not exist"
+    what = "is not a model folder" if os.path.exists(folder) else "does not exist"  # noqa: PTH110
     raise ModelFolderError(
         f"{folder} {what}",
         hint=f"expected a folder with {WEIGHTS} and {CONFIG}, or a run folder such as runs/digits",
@@ -114,7 +123,7 @@ def default_card(folder: ModelFolder, result: str = "") -> str:
 ```python
 from sevensteps import Predictor
 
-label, probabilities = Predictor("path/to/this/folder").predict("picture.png")
+class_name, probabilities = Predictor("path/to/this/folder").predict("picture.png")
 ```
 
 The accuracy holds for pictures like those it was measured on; a picture of something else still gets one of these
@@ -134,7 +143,7 @@ def _read_config(path: Path) -> dict[str, Any]:
             raise
         raise ModelFolderError(f"cannot read {path}: {error}", hint="the folder is damaged: copy it again") from error
     version = config.get("format_version") if isinstance(config, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise ModelFolderError(
             f"{path} has format version {version!r}, and this sevensteps reads version {FORMAT_VERSION}",
             hint="load it with the version of sevensteps that wrote it, or train again",
@@ -166,10 +175,11 @@ def _check(config: dict[str, Any], where: str) -> tuple[Architecture, Preprocess
             hint="expected one output a class",
         )
     preprocessing = Preprocessing.from_dict(config["preprocessing"])
-    if len(sizes) == 4 and sizes[0] != preprocessing.channels:
+    pictures = (preprocessing.channels, preprocessing.height, preprocessing.width)
+    if len(sizes) == 4 and tuple(architecture.input_shape) != pictures:
         raise ModelFolderError(
-            f"{where}: pictures of {preprocessing.channels} channels, and a network for {sizes[0]}",
-            hint="expected the same number: 1 is grey, 3 is RGB",
+            f"{where}: pictures of {pictures} (channels, height, width), and a network for {architecture.input_shape}",
+            hint="expected the same numbers",
         )
     return architecture, preprocessing
 

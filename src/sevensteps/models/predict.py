@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 from ..data.find import find_pictures
 from ..data.listing import Refused
 from ..data.reading import Progress
-from ..devices import choose_device
 from ..errors import RefusedPicture
 from ..files import csv_text, write_text
 from .predictor import Prediction, Predictor
@@ -27,7 +27,7 @@ class FilePredictions:
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
         predictions = [
-            {"picture": name, "label": it.label, "probability": it.probability, "probabilities": it.probabilities}
+            {"picture": name, "class": it.class_name, "probability": it.probability, "probabilities": it.probabilities}
             for name, it in self.predictions.items()
         ]
         return {"predictions": predictions, "refused": [item._asdict() for item in self.refused]}
@@ -40,11 +40,11 @@ def predict_files(
 
     Files that are no usable pictures, or not there, are refused with a reason. Raises `ModelFolderError`.
     """
-    predictor = Predictor(model, choose_device(device))
+    predictor = Predictor(model, device)
     answers = FilePredictions(predictor.classes)
     files: list[Path] = []
     for path in map(Path, pictures):
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
             found, refused = find_pictures(path)
             files += found
             answers.refused += [Refused(str(file), error.reason, error.message) for file, error in refused]
@@ -62,5 +62,7 @@ def predict_files(
 
 def write_csv(file: str | Path, answers: FilePredictions) -> None:
     """A row a picture: its path, its class, the probability of that, and of every class. Raises `StorageError`."""
-    rows = [[name, it.label, it.probability, *it.probabilities.values()] for name, it in answers.predictions.items()]
-    write_text(file, csv_text(["picture", "label", "probability", *answers.classes], rows))
+    rows = [
+        [name, it.class_name, it.probability, *it.probabilities.values()] for name, it in answers.predictions.items()
+    ]
+    write_text(file, csv_text(["picture", "class", "probability", *answers.classes], rows))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.preprocessing import Preprocessing, as_input
+from ..devices import choose_device
 from ..errors import RefusedPicture, RequestError
 from .model_folder import ModelFolder
 
@@ -19,13 +20,13 @@ BATCH_SIZE = 256
 class Prediction(NamedTuple):
     """The most probable class, and the probability of each class by name, adding up to 1."""
 
-    label: str
+    class_name: str
     probabilities: dict[str, float]
 
     @property
     def probability(self) -> float:
-        """The probability of `label`."""
-        return self.probabilities[self.label]
+        """The probability of `class_name`."""
+        return self.probabilities[self.class_name]
 
 
 class Predictor:
@@ -35,9 +36,9 @@ class Predictor:
     pictures were. Raises `ModelFolderError` for a folder that is none.
     """
 
-    def __init__(self, folder: str | Path | ModelFolder, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: str | Path | ModelFolder, device: str | torch.device = "auto") -> None:
         loaded = folder if isinstance(folder, ModelFolder) else ModelFolder.load(folder)
-        self.device = torch.device(device)
+        self.device = choose_device(device)
         self.model: nn.Module = loaded.model.to(self.device).eval()
         self.classes: list[str] = loaded.classes
         self.preprocessing: Preprocessing = loaded.preprocessing

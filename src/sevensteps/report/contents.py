@@ -14,7 +14,6 @@ from ..data.dataloader import DataLoader
 from ..insight.interpretation import Answer, ClassScore, Confused, Interpretation
 from ..insight.mcnemar import McNemar
 from ..interval import Accuracy
-from ..models.pixel_similarity import PixelSimilarity
 from ..training.result import TrainingResult
 from ..words import percent
 from .passport import Passport
@@ -70,11 +69,6 @@ class Contents:
         return 100 * (self.score.value - self.base.accuracy.value)
 
     @cached_property
-    def similarity(self) -> PixelSimilarity:
-        """The baseline with its archetypes."""
-        return PixelSimilarity().fit(self.result.dls.train, self.vocab)
-
-    @cached_property
     def verdict(self) -> Verdict:
         """Whether the network beats the baseline on the same pictures, by McNemar's test, in a sentence or two."""
         if self.is_baseline:
@@ -96,7 +90,7 @@ class Contents:
 
     def _baseline_right(self) -> torch.Tensor:
         batches = DataLoader(self.collection, BATCH)
-        return torch.cat([self.similarity.predict(xb) == yb for xb, yb in batches])
+        return torch.cat([self.result.similarity.predict(xb) == yb for xb, yb in batches])
 
     @property
     def splits(self) -> list[dict[str, Any]]:
@@ -187,7 +181,7 @@ class Contents:
         """The mean picture of each class, where there are not too many."""
         if len(self.vocab) > MOST_ARCHETYPES:
             return []
-        means = (self.similarity.archetypes * 255).round().to(torch.uint8)
+        means = (self.result.similarity.archetypes * 255).round().to(torch.uint8)
         return [Tile(thumbnail(mean), "archetype", name) for name, mean in zip(self.vocab, means, strict=True)]
 
 

@@ -2,7 +2,7 @@
 
 ```
 curl --data-binary @3.png -H "Content-Type: image/png" http://127.0.0.1:8000/predict
-{"label": "3", "probability": 0.998, "probabilities": {"3": 0.998, "7": 0.002}}
+{"class": "3", "probability": 0.998, "probabilities": {"3": 0.998, "7": 0.002}}
 curl -F picture=@3.png -F picture=@7.png http://127.0.0.1:8000/predict      a list, one answer a picture
 ```
 
@@ -14,6 +14,7 @@ a request that is wrong. There is no password and no encryption: for more than t
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from ..data.decode import read_header
-from ..devices import choose_device
 from ..errors import RefusedPicture, RequestError
 from ..models.model_folder import ModelFolder
 from ..models.networks import count_parameters
@@ -37,7 +37,7 @@ try:
     from starlette.datastructures import UploadFile
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import Response
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message
 except ModuleNotFoundError as missing:
@@ -52,6 +52,7 @@ MOST_SECONDS = 60  # for a body to arrive
 WORKERS = 4  # predictions at one time; more requests wait
 MOST_REQUESTS = 64  # at one time; more get a 503
 
+RAW = {"application/octet-stream", "application/x-www-form-urlencoded"}  # the second is curl's --data-binary
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -64,18 +65,18 @@ REASONS = {
 }  # fmt: skip
 
 
-def serve(folder: str | Path, host: str = "127.0.0.1", port: int = 8000, device: str = "cpu") -> None:
+def serve(folder: str | Path, host: str = "127.0.0.1", port: int = 8000, device: str = "auto") -> None:
     """Answer requests with the model in `folder` until Ctrl-C. Port 0 takes any free one.
 
     Raises `RequestError` where the extra `serve` is missing or the address cannot be had, and `ModelFolderError`.
     """
     app = create_app(folder, device=device)
-    listen(app, host, port, f"serving {folder}")
+    listen(app, host, port, f"serving {folder}; POST a picture to /predict, as curl -F picture=@FILE does")
 
 
-def create_app(folder: str | Path | ModelFolder, *, device: str = "cpu") -> Starlette:
+def create_app(folder: str | Path | ModelFolder, *, device: str = "auto") -> Starlette:
     """The application, for any ASGI server. Raises `ModelFolderError`, and `RequestError` for a missing device."""
-    api = Api(Predictor(folder, choose_device(device)))
+    api = Api(Predictor(folder, device))
     app = Starlette(
         routes=[
             Route("/predict", api.predict, methods=["POST"]),
@@ -101,7 +102,7 @@ class Api:
         if kind == "multipart/form-data":
             answers = await self._answers(await read_form(request))
             return reply(answers, 422 if all("error" in answer for answer in answers) else 200)
-        if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
+        if kind and kind not in RAW and not kind.startswith("image/"):
             raise HTTPException(
                 415,
                 f"the body is said to be {kind[:80]}; expected image/* or application/octet-stream and the picture's "
@@ -124,8 +125,8 @@ class Api:
     def _answer(self, picture: bytes) -> dict[str, Any]:
         try:
             check_size(picture)
-            label, probabilities = prediction = self.predictor.predict(picture)
-            return {"label": label, "probability": prediction.probability, "probabilities": probabilities}
+            name, probabilities = prediction = self.predictor.predict(picture)
+            return {"class": name, "probability": prediction.probability, "probabilities": probabilities}
         except RefusedPicture as refused:
             return error_facts(refused.reason, str(refused))
 
@@ -167,7 +168,7 @@ async def read_form(request: Request) -> list[bytes]:
                 fields = [
                     (name, await v.read() if isinstance(v, UploadFile) else None) for name, v in form.multi_items()
                 ]
-    except FormParserError as error:
+    except (FormParserError, LookupError) as error:
         raise HTTPException(400, "the form cannot be read; expected multipart/form-data") from error
     pictures = [content for name, content in fields if name == "picture" and content is not None]
     if not pictures or len(pictures) < len(fields):
@@ -202,7 +203,8 @@ def _in_time() -> Iterator[None]:
 
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A value as JSON, with the headers that keep a browser from making anything else of it."""
-    return JSONResponse(value, status, {**HEADERS, **(headers or {})})
+    body = json.dumps(value)  # in ASCII: a class name may be a file name that is no valid Unicode
+    return Response(body, status, {**HEADERS, **(headers or {})}, "application/json")
 
 
 async def on_http(request: Request, error: Exception) -> Response:

@@ -53,7 +53,7 @@ PAGE_POLICY = (
 )
 # A run folder may come from a stranger: its report runs in a world of its own, and reaches nothing.
 REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -127,7 +127,7 @@ class Page:
         if self.baseline:
             label = int(self.baseline.probabilities(pixels[None])[0].argmax())
             mean = self.baseline.model.archetypes[label]  # type: ignore[index]
-            similar = {"label": self.baseline.classes[label], "mean": png((mean * 255).round().to(torch.uint8))}
+            similar = {"class": self.baseline.classes[label], "mean": png((mean * 255).round().to(torch.uint8))}
         return {"seen": png(pixels), "top": list(zip(classes, top.values.tolist(), strict=True)), "similar": similar}
 
 
@@ -175,7 +175,7 @@ def read_scores(path: Path) -> dict[str, Any] | None:
         baseline = result["baseline"]["test"] if split == "test" else result["baseline"]
         figures = {"network": _figures(result[split]), "baseline": _figures(baseline)}
         return {"split": split, **figures} if result[split]["n"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise RequestError(
             f"{path} is no result of a training run: {error!r}", hint="was it edited by hand?"
         ) from error
@@ -183,6 +183,8 @@ def read_scores(path: Path) -> dict[str, Any] | None:
 
 def _figures(scores: dict[str, Any]) -> dict[str, Any]:
     low, high = scores["interval"]
+    if not 0 <= scores["accuracy"] <= 1 and scores["n"]:
+        raise ValueError(f"accuracy is {scores['accuracy']}")
     return {"accuracy": scores["accuracy"], "interval": [float(low), float(high)], "n": int(scores["n"])}
 
 

@@ -232,7 +232,7 @@ function show({ seen, top, similar, refusal }) {
     $(id).hidden = !source;
     if (source) $(id).src = source;
   }
-  $("nearest").textContent = similar?.label ?? "";
+  $("nearest").textContent = similar?.class ?? "";
   showBars(top ?? facts.classes.slice(0, 10).map((name) => [name, null]), label);
 }
 

@@ -25,7 +25,7 @@ class KeepBest(Callback):
     `saved` is called with no argument whenever the weights of the moment are the best so far.
     """
 
-    def __init__(self, saved: Callable[[], None]) -> None:
+    def __init__(self, saved: Callable[[], object]) -> None:
         self.saved = saved
         self.epoch = 0
         self.score = -math.inf
@@ -135,7 +135,8 @@ class StopWhenAsked(Callback):
             self.asked = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heeded}
         try:
             yield
         finally:

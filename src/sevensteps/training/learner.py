@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..models.function_model import FunctionModel
 from ..models.model_folder import ModelFolder
 from ..models.predictor import Prediction, Predictor
 from ..models.summary import summary
-from ..randomness import seed_for, torch_seeded
+from ..randomness import seed_for, seed_torch, torch_seeded
 from .callbacks import (
     EVENTS,
     Callback,
@@ -32,8 +33,9 @@ from .callbacks import (
     CancelValidException,
     as_callbacks,
 )
+from .checks import check_count, check_lr, count_batches
 from .losses import cross_entropy
-from .optimizers import SGD, OptFunc, check_lr, set_lr
+from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
 
@@ -60,10 +62,11 @@ class Learner:
         metrics: Any = None,
         cbs: Callback | Iterable[Callback] | None = None,
         seed: int = 0,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         quiet: bool = False,
     ) -> None:
-        self.dls, self.seed, self.default_lr = dls, seed, check_lr(lr)
+        self.dls, self.seed = dls, seed
+        self.lr = self.default_lr = check_lr(lr)
         self.device = choose_device(device)
         if isinstance(model, nn.Module):
             self.model = model.to(self.device)
@@ -91,12 +94,12 @@ class Learner:
         self._stop()
 
     def _initialise(self, epochs: int, lr: float | None, schedule: Schedule, cbs: list[Callback]) -> None:
-        self.epochs, self.schedule = _check_epochs(epochs), schedule
+        self.epochs, self.schedule = check_count("number of epochs", epochs), schedule
         self.lr = self.lr_max = self.default_lr if lr is None else check_lr(lr)
-        self.opt = self.opt or self.opt_func(self.model.parameters(), lr=self.lr)
-        self.step_in_fit, self.steps_per_epoch = 0, _length(self.dls.train)
+        self.opt = self.opt or make_optimizer(self.opt_func, self.model.parameters(), self.lr)
+        self.step_in_fit, self.steps_per_epoch = 0, count_batches(self.dls.train)
         self.progress = 0.0
-        self._listen(cbs)
+        self._listen(self.cbs, cbs)
 
     def _predict(self) -> None:
         self.preds = self.model(self.xb)
@@ -125,7 +128,7 @@ class Learner:
     def _stop(self) -> None:
         self.training = False
         self.model.eval()  # ready to answer
-        self._listen([])
+        self._listen(self.cbs)
 
     # -- an epoch: the training batches, then the validation batches --------------------------------------------------
 
@@ -139,7 +142,7 @@ class Learner:
         self.model.train()
         for step, batch in enumerate(self._batches(self.dls.train)):
             self.step_in_epoch = step
-            torch.manual_seed(seed_for(self.seed, "model", self.epoch, step))
+            seed_torch(seed_for(self.seed, "model", self.epoch, step))
             self._take(batch)
             self.advance_to(self.step_in_fit / (self.epochs * self.steps_per_epoch))
             self._one_batch(self._predict, self._loss, self._gradient, self._step)
@@ -171,12 +174,13 @@ class Learner:
     def validate(self, dl: Any = None) -> list[float]:
         """[loss, metric, …] over `dl`, by default the validation set. Changes no weight."""
         dl = self._valid(dl)
+        account = Recorder()  # so that a fit under way keeps its own
         with self._looking():
-            self._listen([])
+            self._listen([account], [callback for callback in self.cbs if callback is not self.recorder])
             self._during("validate", CancelValidException, lambda: self._validate(dl))
-        if not self.recorder.validation:
+        if not account.validation:
             raise RequestError("the loader has no batch to validate on", hint="give a loader with pictures in it")
-        return self.recorder.validation
+        return account.validation
 
     def get_preds(self, dl: Any = None) -> tuple[Tensor, Tensor]:
         """Raw scores (N×classes) and targets (N) for all of `dl`, by default the validation set; on the CPU."""
@@ -208,6 +212,15 @@ class Learner:
             raise RequestError(
                 f"{folder} holds another network: {loaded.model.architecture}", hint="build the same network"
             )
+        for what, theirs, ours in (
+            ("classes", loaded.classes, self.dls.vocab),
+            ("preprocessing", loaded.preprocessing, self.dls.preprocessing),
+        ):
+            if ours is not None and theirs != ours:
+                raise RequestError(
+                    f"{folder} has other {what} than the data loaders: {theirs} instead of {ours}",
+                    hint="make the data loaders from the data that the model was trained on",
+                )
         self.model.load_state_dict(loaded.model.state_dict())
         return self
 
@@ -236,8 +249,8 @@ class Learner:
         for listener in self._listeners[event]:
             listener()
 
-    def _listen(self, more: list[Callback]) -> None:
-        listening = sorted([*self.cbs, *more], key=lambda callback: callback.order)
+    def _listen(self, *callbacks: list[Callback]) -> None:
+        listening = sorted(itertools.chain(*callbacks), key=lambda callback: callback.order)
         for callback in listening:
             callback.learn = self
         self._listeners = {
@@ -247,7 +260,7 @@ class Learner:
     def _batches(self, dl: Any) -> Iterator[Any]:
         if isinstance(dl, DataLoader):
             return dl.batches(seed=self.seed, epoch=self.epoch)
-        torch.manual_seed(seed_for(self.seed, "order", self.epoch))  # torch's loaders draw from the global generator
+        seed_torch(seed_for(self.seed, "order", self.epoch))  # torch's loaders draw from the global generator
         return iter(dl)
 
     def _take(self, batch: Any) -> None:
@@ -266,20 +279,23 @@ class Learner:
     @contextmanager
     def _looking(self) -> Iterator[None]:
         """No gradients, evaluation mode, the caller's random numbers unmoved; a fit that is under way goes on after."""
-        before, was_training = dict(vars(self)), self.model.training
+        before = dict(vars(self))
+        modes = {module: module.training for module in self.model.modules()}
         self.model.eval()
         try:
             with torch.no_grad(), torch_seeded(self.seed, "look"):
                 yield
         finally:
             vars(self).update(before)  # the batch in hand, and who listens
-            self.model.train(was_training)
+            for module, training in modes.items():
+                module.training = training
 
     def _valid(self, dl: Any) -> Any:
+        """`dl`, or the validation set; a loader of ours in its collection's order, whole and not augmented."""
         dl = self.dls.valid if dl is None else dl
         if dl is None:
             raise RequestError("there is no validation set", hint="give DataLoaders a valid loader, or name a loader")
-        return dl
+        return DataLoader(dl.collection, dl.batch_size) if isinstance(dl, DataLoader) else dl
 
     def _as_folder(self) -> ModelFolder:
         if self.dls.vocab is None or self.dls.preprocessing is None:
@@ -293,21 +309,3 @@ class Learner:
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _check_epochs(epochs: int) -> int:
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise RequestError(f"the number of epochs is {epochs!r}", hint="expected a whole number, 1 or more")
-    return epochs
-
-
-def _length(dl: Any) -> int:
-    try:
-        steps = len(dl)
-    except TypeError as error:
-        raise RequestError(
-            f"the training loader, a {type(dl).__name__}, has no length", hint="give a list of batches, or a DataLoader"
-        ) from error
-    if not steps:
-        raise RequestError("the training loader has no batch", hint="it has no pictures, or drops a last, short batch")
-    return steps

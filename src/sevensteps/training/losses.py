@@ -60,7 +60,13 @@ def cross_entropy(preds: Tensor, targets: Tensor) -> Tensor:
 
     `preds` are raw scores, N×classes; `targets` labels, int64, N.
     """
-    return F.cross_entropy(preds, targets)
+    try:
+        return F.cross_entropy(preds, targets)
+    except IndexError as error:
+        raise RequestError(
+            f"a target lies outside the {preds.shape[-1]} scores that the model gives: {error}",
+            hint="the model needs one output for each class: len(dls.vocab)",
+        ) from error
 
 
 def check_shapes(preds: Tensor, targets: Tensor) -> None:

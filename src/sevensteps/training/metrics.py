@@ -7,6 +7,7 @@ it; or an object with `update(preds, targets)`, `compute()` and `reset()`, as to
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,11 +124,24 @@ def names_of(metrics: Iterable[Any]) -> list[str]:
     """
     names: list[str] = []
     for name in map(name_of, metrics):
-        same = sum(other == name or other.startswith(f"{name} ") for other in names)
-        names.append(f"{name} {same + 1}" if same else name)
+        numbered = (f"{name} {number}" for number in itertools.count(2))
+        names.append(next(free for free in itertools.chain([name], numbered) if free not in names))
     return names
 
 
-def as_number(value: Any) -> float:
-    """A metric's value as a Python float; a tensor must have one element."""
-    return float(value.item()) if isinstance(value, torch.Tensor) else float(value)
+def as_numbers(name: str, value: Any) -> dict[str, float]:
+    """A metric's value as Python floats by column: one, or one for each entry of a dict (torchmetrics' collections).
+
+    Raises `RequestError` for a value of several numbers without names.
+    """
+    if isinstance(value, dict):
+        return {str(key): _number(str(key), one) for key, one in value.items()}
+    return {name: _number(name, value)}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, torch.Tensor) and value.numel() != 1:
+        raise RequestError(
+            f"the metric {name} gives {value.numel()} numbers", hint="take one that averages them, e.g. average='macro'"
+        )
+    return float(value)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
+from .checks import check_lr
 
 OptFunc = Callable[..., Any]
 
@@ -22,7 +23,11 @@ class BasicOptim:
     """weights -= gradient × lr, as chapter 4 writes it: "Creating an Optimizer"."""
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        self.params, self.lr = list(params), check_lr(lr)
+        if isinstance(params, Tensor) or not (params := list(params)):
+            raise RequestError(
+                "an optimizer needs a list of tensors to change", hint="give model.parameters(), or [w, b]"
+            )
+        self.params, self.lr = params, check_lr(lr)
 
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
@@ -108,17 +113,25 @@ class AdamW(BasicOptim):
         torch._foreach_addcdiv_(params, means, denominators, [-self.lr / (1 - beta1**step) for step in steps])
 
 
-def check_lr(lr: float) -> float:
-    """`lr` as it is. Raises `RequestError` unless it is a finite number above 0."""
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not math.isfinite(lr) or lr <= 0:
-        raise RequestError(f"the learning rate is {lr!r}", hint="expected a number above 0, such as 0.01")
-    return lr
+def make_optimizer(opt_func: OptFunc, params: Iterable[Tensor], lr: float) -> Any:
+    """`opt_func(params, lr=lr)`. Groups of parameters that have learning rates of their own keep the proportion.
+
+    Raises `RequestError` for an optimizer whose step needs to compute the loss itself.
+    """
+    opt = opt_func(params, lr=lr)
+    if type(opt).__name__ == "LBFGS":
+        raise RequestError(
+            "LBFGS computes the loss several times a step, which the seven steps do not", hint="take SGD, AdamW, Adam …"
+        )
+    for group in getattr(opt, "param_groups", ()):
+        group["lr_scale"] = group["lr"] / lr
+    return opt
 
 
 def set_lr(opt: Any, lr: float) -> None:
     """Give an optimizer of ours, or one of torch's, another learning rate."""
-    if hasattr(opt, "param_groups"):
-        for group in opt.param_groups:
-            group["lr"] = lr
-    else:
+    if not hasattr(opt, "param_groups"):
         opt.lr = lr
+        return
+    for group in opt.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)

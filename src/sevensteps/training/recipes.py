@@ -33,7 +33,7 @@ def default_network(preprocessing: Preprocessing) -> str:
 def recipe_for(network: str, pictures: int, preprocessing: Preprocessing) -> Recipe:
     """The recipe for a registered network on so many training pictures of this size.
 
-    Photographs are mirrored, small pictures are not: they may be letters or digits.
+    Pictures in colour are mirrored, small grey ones are not: they may be letters or digits.
     """
     side = min(preprocessing.height, preprocessing.width)
     batch_size = 256 if pictures >= 20_000 else 64 if pictures >= 1_000 else 32

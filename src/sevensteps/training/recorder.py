@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TextIO
 import torch
 from torch import Tensor, nn
 
+from ..distributed import rank
 from .callbacks import Callback
-from .metrics import Mean, Metric, as_metric, as_number, names_of
+from .metrics import Mean, Metric, as_metric, as_numbers, names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +43,7 @@ class Recorder(Callback):
         self.lrs: list[float] = []
         self.metrics: list[tuple[str, Metric]] = []
         self.validation: list[float] = []  # [loss, metric, …] of the last validation; empty where it was left out
+        self.names: list[str] = []  # of the metrics' values in it
         self._waiting: list[tuple[Tensor, float]] = []  # loss and learning rate of the steps not fetched yet
 
     def before_epoch(self) -> None:
@@ -80,8 +82,12 @@ class Recorder(Callback):
 
     def after_validate(self) -> None:
         """Fetch the loss and the metrics."""
-        metrics = [self.valid_loss, *(metric for _, metric in self.metrics)] if self.valid_loss.n else []
-        self.validation = [as_number(metric.compute()) for metric in metrics]
+        self.validation = [self.valid_loss.compute()] if self.valid_loss.n else []
+        self.names = []
+        for name, metric in self.metrics if self.valid_loss.n else ():
+            for column, value in as_numbers(name, metric.compute()).items():
+                self.names.append(column)
+                self.validation.append(value)
 
     def after_epoch(self) -> None:
         """Add the epoch's row."""
@@ -90,7 +96,7 @@ class Recorder(Callback):
                 epoch=len(self.rows) + 1,
                 train_loss=self.train_loss.compute(),
                 valid_loss=self.validation[0] if self.validation else None,
-                metrics=dict(zip([name for name, _ in self.metrics], self.validation[1:], strict=False)),
+                metrics=dict(zip(self.names, self.validation[1:], strict=False)),
                 seconds=time.perf_counter() - self.started,
                 pictures_per_second=self.train_loss.n / self.train_seconds if self.train_seconds else 0.0,
             )
@@ -151,5 +157,7 @@ class EpochTable(Callback):
         self._line([str(row.epoch), *cells, f"{minutes:02}:{seconds:02}"])
 
     def _line(self, cells: list[str]) -> None:
+        if rank():  # one process of several prints
+            return
         line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, self.widths, strict=True)).rstrip()
         print(line, file=self.file or sys.stdout, flush=True)

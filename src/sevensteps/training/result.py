@@ -70,6 +70,7 @@ class TrainingResult:
     baseline_test: Evaluation | None
     scored: dict[str, Scored]
     epochs: list[EpochRow]
+    planned_epochs: int
     best_epoch: int
     seconds: float
     interrupted: bool

@@ -7,9 +7,7 @@ step), `predictions.csv` (a row a validation or test picture), `result.json`, `m
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import platform
@@ -47,15 +45,6 @@ class RunFolder:
                 else:
                     return cls(path)
 
-    @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
-        """A run that has been made. Raises `RequestError` where `path` is none."""
-        if not (Path(path) / "config.toml").is_file():
-            raise RequestError(
-                f"{path} is not a run folder", hint="expected a folder with config.toml, such as runs/digits"
-            )
-        return cls(path)
-
     @property
     def model(self) -> Path:
         """Where its model folder is."""
@@ -70,7 +59,7 @@ class RunFolder:
         """`config.toml`: what was asked for, and under [recipe] what was chosen where nothing was asked for."""
         import tomli_w
 
-        write_text(self.path / "config.toml", tomli_w.dumps(_without_none(config)))
+        write_text(self.path / "config.toml", tomli_w.dumps(_without_none(config)).encode("utf-8", "replace").decode())
 
     def write_json(self, name: str, value: Any) -> None:
         """One of the JSON files, by its name."""
@@ -86,11 +75,6 @@ class RunFolder:
     def write_table(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
         write_text(self.path / name, csv_text(head, rows))
-
-    def read_table(self, name: str) -> list[dict[str, str]]:
-        """The rows of one of the CSV files, none where there is no such file."""
-        path = self.path / name
-        return list(csv.DictReader(io.StringIO(path.read_text("utf-8")))) if path.is_file() else []
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -15,15 +15,17 @@ from ..data.dataloaders import DataLoaders
 from ..data.sources import read_source
 from ..devices import choose_device
 from ..errors import DataError, RequestError, TrainingError
+from ..files import remove_folder
 from ..models import networks
 from ..models.evaluation import Evaluation
 from ..models.model_folder import ModelFolder, default_card
 from ..models.pixel_similarity import PixelSimilarity
 from .callbacks import Callback
+from .checks import check_count, check_lr
 from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
 from .learner import Learner
 from .metrics import accuracy
-from .optimizers import AdamW, check_lr
+from .optimizers import AdamW
 from .recipes import Recipe, default_network, recipe_for
 from .result import Scored, Silence, TrainingResult, Watcher
 from .run_folder import RunFolder, environment, fingerprint
@@ -74,19 +76,23 @@ def train(
     }  # fmt: skip
     run = _begin(out, data, dls, asked, name, recipe, chosen_device)
 
-    similarity = PixelSimilarity().fit(dls.train, dls.vocab)
-    baseline = similarity.evaluate(dls.splits["valid"])
-    watcher.baseline(baseline)
-    ModelFolder(similarity, dls.vocab or [], labelled.preprocessing).save(run.baseline)
-    network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
-    facts = {
-        "name": name,
-        "parameters": networks.count_parameters(network),
-        "operations": networks.count_operations(network, dls.input_shape),
-    }
-    folder = ModelFolder(network, dls.vocab or [], labelled.preprocessing)
-    folder.save(run.model)  # before training: a disk that is full is found out now
-    watcher.model(facts, recipe)
+    try:
+        similarity = PixelSimilarity().fit(dls.train, dls.vocab)
+        baseline = similarity.evaluate(dls.splits["valid"])
+        watcher.baseline(baseline)
+        ModelFolder(similarity, dls.vocab or [], labelled.preprocessing).save(run.baseline)
+        network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
+        facts = {
+            "name": name,
+            "parameters": networks.count_parameters(network),
+            "operations": networks.count_operations(network, dls.input_shape) or similarity.archetypes.numel(),
+        }
+        folder = ModelFolder(network, dls.vocab or [], labelled.preprocessing)
+        folder.reserve(run.model)  # a disk that is full is found out now, not after the training
+        watcher.model(facts, recipe)
+    except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
+        remove_folder(run.path)
+        raise
     learn = Learner(
         dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay),
         metrics=accuracy, seed=seed, device=device, quiet=True,
@@ -98,36 +104,39 @@ def train(
     result = TrainingResult(
         run=run, dls=dls, model=folder, model_facts=facts, similarity=similarity, baseline=baseline,
         baseline_test=similarity.evaluate(dls.test) if dls.test else None, scored=scored,
-        epochs=learn.recorder.rows, best_epoch=best, seconds=time.perf_counter() - started, interrupted=interrupted,
-        config=asked,
+        epochs=learn.recorder.rows, planned_epochs=recipe.epochs, best_epoch=best, config=asked,
+        seconds=time.perf_counter() - started, interrupted=interrupted,
     )  # fmt: skip
     _finish(result)
     watcher.finished(result)
     return result
 
 
-def _check(
-    model: str | None, epochs: int | None, lr: float | None, batch_size: int | None, minutes: float | None
-) -> None:
+def _check(model: Any, epochs: Any, lr: Any, batch_size: Any, minutes: Any) -> None:
     if model is not None and model not in networks.names():
         raise RequestError(f"no network is called {model!r}", hint=f"the networks are {', '.join(networks.names())}")
-    for what, number in (("epochs", epochs), ("batch size", batch_size)):
-        if number is not None and number < 1:
-            raise RequestError(f"the {what} is {number}", hint="expected a whole number, 1 or more")
+    for what, number in (("number of epochs", epochs), ("batch size", batch_size)):
+        if number is not None:
+            check_count(what, number)
     if lr is not None:
         check_lr(lr)
-    if minutes is not None and not minutes > 0:
-        raise RequestError(f"minutes is {minutes}", hint="expected a number above 0")
+    if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
+        raise RequestError(f"minutes is {minutes!r}", hint="expected a number above 0")
 
 
 def _fit(
     learn: Learner, epochs: int, run: RunFolder, folder: ModelFolder, minutes: float | None, watcher: Watcher
 ) -> tuple[int, bool]:
     """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
-    best, log, stop = KeepBest(partial(folder.save_weights, run.model)), StepLog(), StopWhenAsked()
+    best, log, stop = KeepBest(lambda: folder.save(run.model)), StepLog(), StopWhenAsked()
     limits = [TimeLimit(minutes)] if minutes else []
-    with stop.listening():
-        learn.fit_one_cycle(epochs, cbs=[best, log, stop, *limits, _Reporter(run, log, watcher)])
+    try:
+        with stop.listening():
+            learn.fit_one_cycle(epochs, cbs=[best, log, stop, *limits, _Reporter(run, log, watcher)])
+    except TrainingError as error:
+        if best.weights:
+            error.hint += f"; the best epoch before that, epoch {best.epoch}, is kept in {run.model}"
+        raise
     if not best.weights:
         raise TrainingError("no epoch ended with a finite loss", hint=f"try a lower --lr than {learn.lr_max:.3g}")
     best.restore()
@@ -160,7 +169,7 @@ def _begin(
     out: str | Path, data: str | Path | None, dls: DataLoaders, asked: dict[str, Any], name: str, recipe: Recipe,
     device: torch.device,
 ) -> RunFolder:  # fmt: skip
-    run = RunFolder.create(out, Path(data).resolve().stem if data is not None else "digits")
+    run = RunFolder.create(out, _name(data))
     chosen = {
         "model": name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
         "weight_decay": recipe.weight_decay, "augment": str(recipe.augment or "none"),
@@ -178,6 +187,13 @@ def _begin(
         },
     )  # fmt: skip
     return run
+
+
+def _name(data: str | Path | None) -> str:
+    if data is None:
+        return "digits"
+    path = Path(data).resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def _score(learn: Learner, dl: Any) -> Scored:
