@@ -457,3 +457,8 @@ def test_a_file_beside_the_split_folders_is_named(tmp_path):
 
 def test_a_source_by_any_name_gives_loaders():
     assert len(DataLoaders.from_source().vocab) == 10
+
+
+def test_loaders_say_what_they_hold():
+    dls = DataLoaders.from_arrays(np.zeros((10, 4, 4), np.uint8), ["a", "b"] * 5)
+    assert repr(dls) == "DataLoaders(train 8, valid 2; classes ['a', 'b'])"

@@ -165,6 +165,10 @@ class DataLoaders:
             sizes=data.sizes,
         )
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {getattr(loader, 'n', '?')}" for name, loader in self.splits.items())
+        return f"DataLoaders({counts}; classes {self.vocab})"
+
     @property
     def splits(self) -> dict[str, Any]:
         """The loaders that are there, by the name of their split."""

@@ -45,14 +45,20 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch norm, and a ReLU unless `act` is False."""
+    """Convolution without bias, batch norm, and a ReLU unless `act` is False.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, act: bool = True) -> None:
-        layers: list[nn.Module] = [
+    With `pool`, each 2×2 pixels become their greatest right after the convolution: a quarter is left to normalise.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, act: bool = True, pool: bool = False
+    ) -> None:
+        super().__init__(
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            *([nn.MaxPool2d(2, ceil_mode=True)] if pool else []),
             BatchNorm(outputs),
-        ]
-        super().__init__(*layers, *([nn.ReLU()] if act else []))
+            *([nn.ReLU()] if act else []),
+        )
 
 
 class Residual(nn.Module):

@@ -62,8 +62,12 @@ class ModelFolder:
         folder = make_folder(folder)
         self._save_weights(folder)
         write_json(folder / CONFIG, config)
-        write_text(folder / CARD, card or default_card(self))
+        self.write_card(folder, card or default_card(self))
         return folder
+
+    def write_card(self, folder: str | Path, card: str) -> None:
+        """Replace the model card of a folder that was saved before."""
+        write_text(Path(folder) / CARD, card)
 
     def reserve(self, folder: str | Path) -> None:
         """Take the room that the weights will need on the disk. Without `config.json` this is no model folder yet."""

@@ -43,13 +43,11 @@ def simple_net(input_shape: tuple[int, ...], classes: int, *, hidden: int = 30) 
 
 @register
 def convnet(input_shape: tuple[int, ...], classes: int, *, width: int = 16) -> nn.Module:
-    """Four convolutions for pictures up to about 64 px; the first has `width` channels, the last four times that."""
+    """Three convolutions for pictures up to about 64 px; the first has `width` channels, the last four times that."""
     return nn.Sequential(
         _normalize(input_shape),
-        Conv(_picture(input_shape)[0], width, kernel=5),
-        nn.MaxPool2d(2, ceil_mode=True),
-        Conv(width, 2 * width),
-        nn.MaxPool2d(2, ceil_mode=True),
+        Conv(_picture(input_shape)[0], width, kernel=5, pool=True),
+        Conv(width, 2 * width, pool=True),
         Conv(2 * width, 4 * width),
         GlobalMaxPool(),
         nn.Linear(4 * width, classes),

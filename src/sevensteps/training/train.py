@@ -98,7 +98,9 @@ def train(
         metrics=accuracy, seed=seed, device=device, quiet=True,
     )  # fmt: skip
     best, interrupted = 0, False
-    if name != BASELINE:
+    if name == BASELINE:
+        folder.save(run.model)
+    else:
         best, interrupted = _fit(learn, recipe.epochs, run, folder, minutes, watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
@@ -216,4 +218,4 @@ def _finish(result: TrainingResult) -> None:
     sentences = [f"- {split}: {scored.evaluation.accuracy}" for split, scored in result.scored.items()] + [
         f"- pixel similarity, the baseline, on valid: {result.baseline.accuracy}"
     ]
-    result.model.save(result.run.model, default_card(result.model, "\n".join(["Accuracy:", "", *sentences])))
+    result.model.write_card(result.run.model, default_card(result.model, "\n".join(["Accuracy:", "", *sentences])))
