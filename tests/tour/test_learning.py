@@ -135,8 +135,8 @@ def test_backward_returns_nothing(digits: DataLoaders) -> None:
 def test_accuracys_gradient_is_zero_everywhere_and_the_losss_nowhere(data: str, request: pytest.FixtureRequest) -> None:
     found = accuracy_as_loss(request.getfixturevalue(data)).findings
     assert found["gradients_looked_at"] > 500
-    assert found["zero_for_accuracy"] == 1.0
-    assert found["zero_for_the_loss"] == 0.0
+    assert found["share_zero_for_accuracy"] == 1.0
+    assert found["share_zero_for_the_loss"] == 0.0
 
 
 def test_torch_gives_no_gradient_of_accuracy(digits: DataLoaders) -> None:

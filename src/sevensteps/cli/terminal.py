@@ -233,18 +233,18 @@ class Terminal:
         else:
             console.print(Text(f"{title:<10}{text}"))
 
-    def _line(self, text: str, console: Console | None = None) -> None:
+    def _line(self, text: str, console: Console | None = None, indent: int = 10) -> None:
         console = console or self.err
-        console.print(_indented(Text(text)) if console.is_terminal else Text(f"{'':<10}{text}"))
+        console.print(_indented(Text(text), indent) if console.is_terminal else Text(" " * indent + text))
 
     def _refused(self, refused: Sequence[Refused], more: str) -> None:
         if not refused:
             return
         self.warn.print(Text(f"{'':<10}{plural(len(refused), 'file')} refused:", style="yellow"))
         for item in refused[:MOST_REFUSED]:
-            self._line(f"  {visible(item.path)}: {item.reason}, {visible(item.message)}", self.warn)
+            self._line(f"{visible(item.path)}: {item.reason}, {visible(item.message)}", self.warn, indent=12)
         if len(refused) > MOST_REFUSED:
-            self._line(f"  and {len(refused) - MOST_REFUSED:,} more; {more}", self.warn)
+            self._line(f"and {len(refused) - MOST_REFUSED:,} more; {more}", self.warn, indent=12)
 
 
 def _percent(score: Accuracy) -> str:
@@ -285,5 +285,5 @@ def _counts(counts: dict[str, dict[str, int]]) -> Table:
     return table
 
 
-def _indented(content: Table | Text) -> Padding:
-    return Padding(content, (0, 0, 0, 10), expand=False)
+def _indented(content: Table | Text, indent: int = 10) -> Padding:
+    return Padding(content, (0, 0, 0, indent), expand=False)

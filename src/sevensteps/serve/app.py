@@ -71,7 +71,7 @@ def serve(folder: str | Path, host: str = "127.0.0.1", port: int = 8000, device:
     Raises `RequestError` where the extra `serve` is missing or the address cannot be had, and `ModelFolderError`.
     """
     app = create_app(folder, device=device)
-    listen(app, host, port, f"serving {folder}; POST a picture to /predict, as curl -F picture=@FILE does")
+    listen(app, host, port, f"serving {folder}", "  try: curl -F picture=@FILE {}/predict")
 
 
 def create_app(folder: str | Path | ModelFolder, *, device: str = "auto") -> Starlette:
@@ -229,8 +229,11 @@ async def on_crash(request: Request, error: Exception) -> Response:
 HANDLERS: Any = {HTTPException: on_http, ClientDisconnect: on_crash, Exception: on_crash}
 
 
-def listen(app: ASGIApp, host: str, port: int, what: str) -> None:
-    """Run `app` at an address until Ctrl-C, and say where on stderr. Raises `RequestError` where it cannot be had."""
+def listen(app: ASGIApp, host: str, port: int, what: str, hint: str = "") -> None:
+    """Run `app` at an address until Ctrl-C, and say where on stderr; `hint` may hold the address as {}.
+
+    Raises `RequestError` where the address cannot be had.
+    """
     if not 0 <= port <= 65535:
         raise RequestError(f"the port is {port}", hint="expected a number from 0 to 65535; 0 takes any free one")
     try:
@@ -241,7 +244,10 @@ def listen(app: ASGIApp, host: str, port: int, what: str) -> None:
         raise RequestError(f"cannot listen at {host}, port {port}: {error.strerror}", hint=hint) from error
     with listener:
         name = f"[{host}]" if ":" in host else host
-        print(f"{what} at http://{name}:{listener.getsockname()[1]} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        address = f"http://{name}:{listener.getsockname()[1]}"
+        print(f"{what} at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        if hint:
+            print(hint.format(address), file=sys.stderr, flush=True)
         if host not in ("127.0.0.1", "::1", "localhost"):
             print("  anyone who reaches this address may use it: there is no password", file=sys.stderr, flush=True)
         config = uvicorn.Config(

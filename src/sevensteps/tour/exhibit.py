@@ -93,7 +93,8 @@ class Exhibit:
         function = ast.parse(source).body[0]
         assert isinstance(function, ast.FunctionDef)
         first, lines = function.body[0], source.splitlines()
-        return "\n".join([*lines[function.lineno - 1 : first.lineno - 1], *lines[first.end_lineno :]])
+        shown = [*lines[function.lineno - 1 : first.lineno - 1], *lines[first.end_lineno :]]
+        return "\n".join(line.removesuffix("  # fmt: skip") for line in shown)
 
     @property
     def controls(self) -> dict[str, Control]:

@@ -131,8 +131,8 @@ def accuracy_as_loss(dls: DataLoaders, places: Annotated[int, Between(1, 20)] = 
     weights = somewhere.clone().requires_grad_()
     data.loss(weights).sum().backward()
     findings = {
-        "gradients_looked_at": len(moved), "zero_for_accuracy": (moved == 0).double().mean().item(),
-        "zero_for_the_loss": (grad_of(weights) == 0).double().mean().item(),
+        "gradients_looked_at": len(moved), "share_zero_for_accuracy": (moved == 0).double().mean().item(),
+        "share_zero_for_the_loss": (grad_of(weights) == 0).double().mean().item(),
         "torch_has_a_gradient_of_accuracy": data.accuracy(weights).requires_grad,
     }  # fmt: skip
     return Shown(findings, _draw_stairs(data, somewhere[:, :1], grad_of(weights)[:, :1]))
