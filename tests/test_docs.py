@@ -87,3 +87,22 @@ def test_the_first_code_stands_before_line_25_and_the_readme_is_short() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     assert next(number for number, line in enumerate(lines) if line.startswith("```python")) < 25
     assert len(lines) <= 150
+
+
+def test_the_page_of_public_names_has_them_all() -> None:
+    import sevensteps
+
+    page = (ROOT / "docs/reference/public-names.md").read_text("utf-8")
+    assert [name for name in sevensteps.__all__ if f"`{name}`" not in page] == []
+
+
+def test_every_reason_of_a_refusal_has_its_row() -> None:
+    from sevensteps.errors import RefusedPicture
+
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/reference/reasons.md").read_text("utf-8"), re.MULTILINE))
+    named = (RefusedPicture.__doc__ or "").partition("Reasons:")[2].partition(">>>")[0]
+    assert set(re.findall(r"`([a-z-]+)`", named)) == rows
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    used = re.findall(r'(?:RefusedPicture\(|_refuse\(\w+, \w+, )"([a-z-]+)"', source)
+    assert len(used) > 10
+    assert set(used) <= rows

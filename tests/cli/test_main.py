@@ -271,6 +271,30 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["predict"], ["tour"], ["serve"], ["studio"]])
+def test_the_help_is_as_it_was_agreed(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To agree to another: SEVENSTEPS_WRITE_GOLDEN=1 make quick, and read the difference."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run([*words, "--help"]) == 0
+    told = capsys.readouterr().out
+    golden = Path(__file__).parent / "help" / f"{'-'.join(words) or 'sevensteps'}.txt"
+    if os.environ.get("SEVENSTEPS_WRITE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(told, "utf-8")
+    assert told == golden.read_text("utf-8")
+
+
+def test_the_help_names_all_networks_and_datasets_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    from sevensteps.data.samples import DATASETS
+    from sevensteps.models.networks import names
+
+    run(["train", "--help"])
+    told = capsys.readouterr().out
+    assert [name for name in [*names(), *DATASETS] if name not in told] == []
+
+
 def test_python_dash_m_works() -> None:
     done = subprocess.run([sys.executable, "-m", "sevensteps", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("sevensteps, version ")

@@ -25,7 +25,8 @@ class PixelSimilarity(nn.Module):
 
     `distance` is "l1", the mean absolute difference of pixels, or "rmse", the root of the mean squared one.
     `archetypes` has shape (classes, *input_shape), pixels 0 to 1. As a module it maps `xb` to `preds`: minus the
-    distance to each archetype, so that the greatest score is the nearest.
+    distance to each archetype, so that the greatest score is the nearest. (The softmax of such scores, which a
+    `Predictor` gives, ranks the classes; it is no calibrated probability.)
 
     >>> black, white = torch.zeros(3, 1, 2, 2), torch.ones(3, 1, 2, 2)
     >>> pixels, labels = torch.cat([black, white]), torch.tensor([0, 0, 0, 1, 1, 1])
