@@ -261,7 +261,8 @@ def _distance(score: Accuracy, base: Accuracy) -> str:
 
 def _command() -> str:
     """The command as the user can type it: with its folder where the shell would not find it."""
-    return "sevensteps" if shutil.which("sevensteps") else os.path.relpath(sys.argv[0])
+    script = sys.argv[0]
+    return "sevensteps" if shutil.which("sevensteps") else min(script, os.path.relpath(script), key=len)
 
 
 def _short(number: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
+from ..words import plural
 
 SPLITS = ("train", "valid", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
@@ -75,7 +76,7 @@ def check_known(labels: Iterable[str], vocab: Sequence[str], split: str, where: 
     known = set(vocab)
     strange = Counter(label for label in labels if label not in known)
     if strange:
-        named = ", ".join(f"{name!r} ({count:,} pictures)" for name, count in sorted(strange.items())[:5])
+        named = ", ".join(f"{name!r} ({plural(count, 'picture')})" for name, count in sorted(strange.items())[:5])
         classes = f"{', '.join(map(repr, vocab[:10]))}{' …' if len(vocab) > 10 else ''}"
         raise DataError(
             f"{split} has classes that training did not have, in {where}: {named}",

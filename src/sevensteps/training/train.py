@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..data.dataloaders import DataLoaders
+from ..data.preprocessing import Preprocessing
 from ..data.sources import read_source
 from ..devices import choose_device
 from ..errors import DataError, RequestError, TrainingError
@@ -60,42 +61,38 @@ def train(
     _check(model, epochs, lr, batch_size, minutes)
     chosen_device = choose_device(device)
     labelled = read_source(data, progress=watcher.progress)
-    if labelled.preprocessing is None:
+    preprocessing = labelled.preprocessing
+    if preprocessing is None:
         raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
-    name = model or default_network(labelled.preprocessing)
+    name = model or default_network(preprocessing)
     pictures = len(labelled.splits["train"].x) if "train" in labelled.splits else 0
-    recipe = recipe_for(name, pictures, labelled.preprocessing)
+    recipe = recipe_for(name, pictures, preprocessing)
     recipe = replace(
         recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr, batch_size=batch_size or recipe.batch_size
     )
     dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=seed)
     watcher.found(dls, labelled.where)
+
     asked = {
         "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes,
     }  # fmt: skip
-    run = _begin(out, data, dls, asked, name, recipe, chosen_device)
-
+    run = RunFolder.create(out, _name(data))
     try:
-        similarity = PixelSimilarity().fit(dls.train, dls.vocab)
-        baseline = similarity.evaluate(dls.splits["valid"])
+        _describe(run, asked, name, recipe, dls, chosen_device)
+        similarity, baseline = _measure_baseline(run, dls, preprocessing)
         watcher.baseline(baseline)
-        ModelFolder(similarity, dls.vocab or [], labelled.preprocessing).save(run.baseline)
         network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
-        facts = {
-            "name": name,
-            "parameters": networks.count_parameters(network),
-            "operations": networks.count_operations(network, dls.input_shape) or similarity.archetypes.numel(),
-        }
-        folder = ModelFolder(network, dls.vocab or [], labelled.preprocessing)
+        folder, facts = ModelFolder(network, dls.vocab or [], preprocessing), _facts(name, network, similarity)
         folder.reserve(run.model)  # a disk that is full is found out now, not after the training
         watcher.model(facts, recipe)
     except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
         remove_folder(run.path)
         raise
+
     learn = Learner(
         dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay),
-        metrics=accuracy, seed=seed, device=device, quiet=True,
+        metrics=accuracy, seed=seed, device=chosen_device, quiet=True,
     )  # fmt: skip
     best, interrupted = 0, False
     if name == BASELINE:
@@ -167,11 +164,10 @@ class _Reporter(Callback):
         self.watcher.epoch(rows[-1], self.learn.epochs)
 
 
-def _begin(
-    out: str | Path, data: str | Path | None, dls: DataLoaders, asked: dict[str, Any], name: str, recipe: Recipe,
-    device: torch.device,
-) -> RunFolder:  # fmt: skip
-    run = RunFolder.create(out, _name(data))
+def _describe(
+    run: RunFolder, asked: dict[str, Any], name: str, recipe: Recipe, dls: DataLoaders, device: torch.device
+) -> None:
+    """Write down what was asked, what was chosen, on which machine and from which data."""
     chosen = {
         "model": name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
         "weight_decay": recipe.weight_decay, "augment": str(recipe.augment or "none"),
@@ -179,16 +175,29 @@ def _begin(
     }  # fmt: skip
     run.write_config(asked | {"recipe": chosen})
     run.write_json("environment.json", environment(device))
-    parts = [(f"{split} {what}", getattr(loader.collection, what)) for split, loader in dls.splits.items()
-             for what in ("pixels", "labels")]  # fmt: skip
-    run.write_json(
-        "data.json",
-        {
-            "fingerprint": fingerprint(parts), "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes,
-            "notes": dls.notes, "refused": [refused._asdict() for refused in dls.refused],
-        },
-    )  # fmt: skip
-    return run
+    parts = [
+        (f"{split} {what}", getattr(loader.collection, what))
+        for split, loader in dls.splits.items()
+        for what in ("pixels", "labels")
+    ]
+    facts = {"fingerprint": fingerprint(parts), "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes}
+    refused = [refused._asdict() for refused in dls.refused]
+    run.write_json("data.json", {**facts, "notes": dls.notes, "refused": refused})
+
+
+def _measure_baseline(
+    run: RunFolder, dls: DataLoaders, preprocessing: Preprocessing
+) -> tuple[PixelSimilarity, Evaluation]:
+    similarity = PixelSimilarity().fit(dls.train, dls.vocab)
+    ModelFolder(similarity, dls.vocab or [], preprocessing).save(run.baseline)
+    return similarity, similarity.evaluate(dls.splits["valid"])
+
+
+def _facts(name: str, network: torch.nn.Module, similarity: PixelSimilarity) -> dict[str, Any]:
+    operations = networks.count_operations(network, tuple(similarity.archetypes.shape[1:]))
+    # pixel similarity has no layers: one subtraction for each pixel of each archetype
+    operations = operations or similarity.archetypes.numel()
+    return {"name": name, "parameters": networks.count_parameters(network), "operations": operations}
 
 
 def _name(data: str | Path | None) -> str:
