@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -76,7 +84,7 @@ class Terminal:
             self.bar.update(self.task, completed=done, total=total)
 
     def _open_bar(self, done: int, total: int) -> None:
-        amount = [MofNCompleteColumn()] if total > 1 else []
+        amount = [DownloadColumn() if self.doing == "downloading" else MofNCompleteColumn()] if total > 1 else []
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), *amount, TimeRemainingColumn(),
             console=self.err, transient=True,
