@@ -113,6 +113,17 @@ def test_evaluate_gives_the_accuracy_that_training_gave(stripes: Path, capsys: p
     assert [item["path"] for item in evaluated["refused"]] == ["train/lying/broken.png"]
 
 
+def test_evaluate_shows_the_classes_that_there_are_pictures_of(
+    digits_run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "data/3").mkdir(parents=True)
+    make_picture(here / "data/3/x.png")
+    assert run(["evaluate", str(digits_run), "data"]) == 0
+    told = capsys.readouterr().out
+    assert "no pictures of 9 classes that the model knows" in told
+    assert "flatters" in told
+
+
 def test_predict_answers_for_files_and_folders_and_writes_a_csv(
     stripes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -191,13 +191,15 @@ class Terminal:
         table.add_column("class")
         for title in ("right", "of", "accuracy"):
             table.add_column(title, justify="right")
-        scores = sorted(result.evaluation.per_class.items(), key=lambda item: item[1].value if item[1].n else 2)
+        seen = [item for item in result.evaluation.per_class.items() if item[1].n]
+        scores = sorted(seen, key=lambda item: item[1].value)
         for name, score in scores[:MOST_ROWS]:
-            value = f"{100 * score.value:.1f} %" if score.n else "none"
-            table.add_row(Text(visible(name)), f"{score.correct:,}", f"{score.n:,}", value)
+            table.add_row(Text(visible(name)), f"{score.correct:,}", f"{score.n:,}", _plain(percent(score.value)))
         self.out.print(_indented(table))
         if len(scores) > MOST_ROWS:
             self._line(f"and {len(scores) - MOST_ROWS} classes that did better (--json has all)", self.out)
+        if unseen := len(result.evaluation.per_class) - len(seen):
+            self._line(f"no pictures of {plural(unseen, 'class')} that the model knows", self.out)
         for note in result.notes:
             self._line(visible(note), self.out)
         self._refused(result.refused, "--json has all")
@@ -221,7 +223,8 @@ class Terminal:
             return self._json(answers.to_dict())
         width = max((len(visible(name)) for name in answers.predictions), default=0)
         for name, it in answers.predictions.items():
-            self.out.print(Text(f"{visible(name):<{width}}  {visible(it.class_name)}  {100 * it.probability:.1f} %"))
+            sure = _plain(percent(it.probability))
+            self.out.print(Text(f"{visible(name):<{width}}  {visible(it.class_name)}  {sure}"))
         self._refused(answers.refused, "--json has all")
         if csv_file:
             self._line(f"written to {visible(csv_file)}")
@@ -256,7 +259,12 @@ class Terminal:
 
 
 def _percent(score: Accuracy) -> str:
-    return f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,})".replace(NO_BREAK, " ")
+    return _plain(f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,})")
+
+
+def _plain(text: str) -> str:
+    """Text for a terminal, where a space that may not break is only a space that cannot be searched for."""
+    return text.replace(NO_BREAK, " ")
 
 
 def _distance(score: Accuracy, base: Accuracy) -> str:
