@@ -149,6 +149,15 @@ def test_predict_without_one_usable_picture_is_asked_wrongly(
     assert not Path("out.csv").exists()
 
 
+def test_predict_with_json_is_one_document_even_without_an_answer(
+    digits_run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(digits_run), "nowhere.png", "--json"]) == 2
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["predictions"] == []
+    assert "no picture could be predicted" in streams.err
+
+
 def test_predict_with_one_missing_file_answers_for_the_others_and_ends_with_1(
     digits_run: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

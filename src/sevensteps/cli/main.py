@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        return _complain(f"the output cannot be written: {error.strerror or error}", "", 1, words)
+        return _complain(f"{error.filename or 'the output'}: {error.strerror or error}", "", 1, words)
     return code if isinstance(code, int) else 0
 
 
@@ -154,13 +154,13 @@ def predict(
         with deferred():
             from ..models.predict import predict_files, write_csv
         answers = predict_files(model, pictures, device=device, progress=terminal.progress)
-        if csv_file and answers.predictions:
-            write_csv(csv_file, answers)
-        terminal.predicted(answers, csv_file)
+        written = csv_file if answers.predictions else None
+        if written:
+            write_csv(written, answers)
+        terminal.predicted(answers, written)
     if not answers.predictions:
-        raise RequestError(
-            "no picture could be predicted", hint="name JPEG, PNG … files that are there, or a folder of them"
-        )
+        _say("no picture could be predicted", "name JPEG, PNG … files that are there, or a folder of them")
+        return RequestError.exit_code
     return 1 if any(not Path(name).exists() for name in pictures) else 0
 
 
@@ -210,6 +210,10 @@ def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:
     """Say on stderr what went wrong; with --json also as the one document on stdout."""
     if "--json" in words:
         print(json.dumps({"error": {"message": message, "hint": hint, "exit_code": code}}, ensure_ascii=False))
+    _say(message, hint)
+    return code
+
+
+def _say(message: str, hint: str = "") -> None:
     text = f"sevensteps: {message}" + (f"\n  hint: {hint}" if hint else "")
     print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
-    return code

@@ -278,7 +278,11 @@ def _distance(score: Accuracy, base: Accuracy) -> str:
 def _command() -> str:
     """The command as the user can type it: with its folder where the shell would not find it."""
     script = sys.argv[0]
-    return "sevensteps" if shutil.which("sevensteps") else min(script, os.path.relpath(script), key=len)
+    if shutil.which("sevensteps"):
+        return "sevensteps"
+    if Path(script).name == "__main__.py":
+        return f"{Path(sys.executable).name} -m sevensteps"
+    return min(script, os.path.relpath(script), key=len)
 
 
 def _short(number: int) -> str:
