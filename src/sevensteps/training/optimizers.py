@@ -31,9 +31,13 @@ class BasicOptim:
 
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        for p in self.params:
-            if p.grad is not None:
-                p.data -= p.grad.data * self.lr
+        for p, grad in zip(*self.reached(), strict=True):
+            p.data -= grad.data * self.lr
+
+    def reached(self) -> tuple[list[Tensor], list[Any]]:
+        """The weights that have a gradient, and their gradients."""
+        params = [p for p in self.params if p.grad is not None]
+        return params, [p.grad for p in params]
 
     def zero_grad(self) -> None:
         """Forget the gradients: `backward` would add to them."""
@@ -56,12 +60,11 @@ class SGD(BasicOptim):
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        params = [p for p in self.params if p.grad is not None]
+        params, grads = self.reached()
         if not params:
             return
-        grads: Any = [p.grad for p in params]
         if self.weight_decay:
-            grads = torch._foreach_add(grads, params, alpha=self.weight_decay)
+            grads = [*torch._foreach_add(grads, params, alpha=self.weight_decay)]
         if self.momentum:
             for p, grad in zip(params, grads, strict=True):
                 average = self.averages.get(p)
@@ -92,10 +95,9 @@ class AdamW(BasicOptim):
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        params = [p for p in self.params if p.grad is not None]
+        params, grads = self.reached()
         if not params:
             return
-        grads: Any = [p.grad for p in params]
         for p in params:
             if p not in self.averages:
                 self.averages[p] = torch.zeros_like(p), torch.zeros_like(p)
