@@ -9,7 +9,6 @@ import torch
 
 from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.dataloaders import DataLoaders
-from sevensteps.data.sources import read_source
 from sevensteps.tour.exhibit import EXHIBITS, TwoClasses
 from sevensteps.tour.learning import accuracy_as_loss, gradient, learning_rates, relu, seven_steps, sigmoid, zeroing
 from sevensteps.training.losses import mnist_loss
@@ -17,20 +16,6 @@ from sevensteps.training.metrics import batch_accuracy
 from sevensteps.training.optimizers import SGD
 
 NUMBERS = (14, 17, 18, 20, 21, 31, 34)
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataLoaders:
-    return DataLoaders.from_data(read_source(None))
-
-
-@pytest.fixture(scope="module")
-def colour() -> DataLoaders:
-    """Three classes of noise that is mostly red, green or blue, 12 × 9 pixels."""
-    labels = torch.arange(60) % 3
-    pixels = torch.randint(0, 100, (60, 3, 12, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    pixels[torch.arange(60), labels] += 150
-    return DataLoaders.from_arrays(pixels, [("red", "green", "blue")[i] for i in labels.tolist()])
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -9,27 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from sevensteps.data.dataloaders import DataLoaders
-from sevensteps.data.sources import read_source
 from sevensteps.errors import RequestError
 from sevensteps.models.pixel_similarity import PixelSimilarity
 from sevensteps.tour.exhibit import EXHIBITS, pictures
 from sevensteps.tour.pixels import broadcasting, norms, numbers_at_once, pixel_similarity, pixels_are_numbers
 
 NUMBERS = (1, 3, 7, 8, 10)
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataLoaders:
-    return DataLoaders.from_data(read_source(None))
-
-
-@pytest.fixture(scope="module")
-def colour() -> DataLoaders:
-    """Three classes of noise that is mostly red, green or blue, 12 × 9 pixels."""
-    labels = torch.arange(60) % 3
-    pixels = torch.randint(0, 100, (60, 3, 12, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    pixels[torch.arange(60), labels] += 150
-    return DataLoaders.from_arrays(pixels, [("red", "green", "blue")[i] for i in labels.tolist()])
 
 
 @pytest.mark.parametrize("number", NUMBERS)
