@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mse, networks
@@ -661,3 +662,13 @@ def test_weights_of_a_model_for_other_classes_are_not_taken(tmp_path: Path) -> N
 def test_a_model_with_too_few_outputs_is_told_so() -> None:
     with pytest.raises(RequestError, match="outside the 2 scores that the model gives"):
         learner(model=nn.Linear(6, 2)).fit(1)
+
+
+def test_a_collection_of_torchmetrics_gets_a_column_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    both = MetricCollection({"top": MulticlassAccuracy(3, average="micro"), "mean": MulticlassAccuracy(3)})
+    learn = learner(metrics=[both, accuracy], quiet=False)
+    learn.fit(1, lr=0.1)
+    head, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert sorted(head[3:6]) == ["accuracy", "mean", "top"]
+    assert len(row) == len(head)
+    assert learn.recorder.rows[0].metrics["top"] == pytest.approx(learn.recorder.rows[0].metrics["accuracy"])

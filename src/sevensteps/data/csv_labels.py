@@ -16,10 +16,10 @@ YES, NO = {"true", "1", "yes", "t"}, {"false", "0", "no", "f", ""}
 def list_csv(file: str | Path) -> Listing:
     """The pictures that a CSV names, by split and class. Paths are relative to the CSV's folder.
 
-    Columns: one of `path`, `fname`, `file_name`, `filepath`, `filename`, `name`; `label`; and at most one of
-    `split` (train, valid, val, validation, test) and `is_valid` (true or false). A row that names a missing
-    file, or no label, is listed as refused and the rest goes on. Raises `DataError` for a file that is no
-    such CSV.
+    Columns, in capitals or not: one of `PATH_COLUMNS`; `label`; and at most one of `split` (train, valid, val,
+    validation, test) and `is_valid` (true or false); separated by commas, semicolons or tabs. A row that names a
+    missing file, a file for the second time, or no label, is listed as refused and the rest goes on. Raises
+    `DataError` for a file that is no such CSV.
     """
     file = Path(file)
     try:
@@ -39,7 +39,7 @@ def list_csv(file: str | Path) -> Listing:
         raise DataError(
             f"{file} has the columns {', '.join(columns) or 'none'}",
             hint="expected a header line with path,label[,split]; "
-            "fname, file_name, filepath, filename or name for path, is_valid for split",
+            "fname, file_name, filepath, filename, name or image for path, is_valid for split",
         )
     if not rows:
         raise DataError(f"{file} names no pictures", hint="expected a line for each picture below the header line")

@@ -142,15 +142,17 @@ class EpochTable(Callback):
         self.file = file
 
     def before_fit(self) -> None:
-        """Print the head of the table."""
-        self.metrics = names_of(self.learn.metrics)
-        head = ["epoch", "train_loss", "valid_loss", *self.metrics, "time"]
-        self.widths = [max(10, len(name)) for name in head]
-        self._line(head)
+        """Begin a table."""
+        self.widths: list[int] = []
 
     def after_epoch(self) -> None:
-        """Print the epoch's row."""
+        """Print the epoch's row, and before the first one the head: only then a collection's metrics have names."""
         row = self.learn.recorder.rows[-1]
+        if not self.widths:
+            self.metrics = list(row.metrics) or names_of(self.learn.metrics)
+            head = ["epoch", "train_loss", "valid_loss", *self.metrics, "time"]
+            self.widths = [max(10, len(name)) for name in head]
+            self._line(head)
         figures = [row.train_loss, row.valid_loss, *map(row.metrics.get, self.metrics)]
         cells = ["" if figure is None else f"{figure:.6f}" for figure in figures]
         minutes, seconds = divmod(round(row.seconds), 60)
