@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .errors import RequestError
@@ -35,3 +36,8 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
         found = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         raise RequestError(f"this machine has no {name}", hint=f"it has: {found}")
     return device
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

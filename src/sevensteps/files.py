@@ -46,25 +46,28 @@ def storage_errors(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_writer(path: str | Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """A binary file to write into, which becomes `path` when the block ends without an error.
 
-    The folder must exist. Raises `StorageError`; the old file at `path`, if any, is then untouched.
+    The folder must exist. Raises `StorageError`; the old file at `path`, if any, is then untouched. What is not
+    `durable`, a cache with checksums, is not flushed to the disk: the system does that when it has time.
     """
     path = Path(path)
     with storage_errors(path):
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
-            with temporary.open("xb") as file:  # the system takes the umask off its mode
+            with temporary.open("x+b") as file:  # the system takes the umask off its mode
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             temporary.replace(path)  # the one rename of the house
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -466,7 +466,7 @@ def test_a_file_without_permission_is_unreadable(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
     path.write_bytes(saved(Image.fromarray(RGB), "PNG"))
 
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(module, "open", forbidden, raising=False)  # root may read everything

@@ -63,7 +63,7 @@ def list_csv(file: str | Path) -> Listing:
                 Refused(name, "duplicate", f"line {number} names a file that line {first} names too")
             )
         else:
-            listing.splits.setdefault(split, []).append(Labelled(path, label))
+            listing.splits.setdefault(split, []).append(Labelled(str(path), label))
     return listing
 
 

@@ -14,15 +14,16 @@ from ..randomness import torch_seeded
 from .augment import Augment
 from .columns import Columns
 from .dataloader import DataLoader
+from .labelled import LabelledData, from_arrays
 from .listing import Refused, check_classes
-from .pictures import LabelledData, PictureSet, from_arrays
+from .pictures import PictureSet, numbered
 from .preprocessing import Preprocessing
 from .split import stratified_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .reading import Progress
+    from .store import Progress
 
 MOST_STATISTICS = 10_000  # pictures looked at for the mean and the spread of the pixels
 MOST_VALUES = 30_000_000  # as many pixels, at most: large pictures are looked at in smaller number
@@ -142,8 +143,8 @@ class DataLoaders:
             raise RequestError(f"valid_fraction is {valid_fraction!r}", hint="expected a number between 0 and 1")
         vocab = check_classes({split: part.labels for split, part in data.splits.items()}, data.where, data.refused)
         vocab = data.vocab or vocab
-        sets = {split: data.numbered(split, vocab) for split, part in data.splits.items() if len(part.x)}
-        notes = []
+        sets = {split: numbered(data, split, vocab) for split, part in data.splits.items() if len(part.x)}
+        notes = list(data.notes)
         if "valid" not in sets:
             whole = sets["train"]
             train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction, vocab)

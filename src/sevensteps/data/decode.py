@@ -12,6 +12,7 @@ its family. Of an animation or a multi-page file the first picture counts. The r
 - *Colour*: CMYK, YCbCr, HSV and LAB become RGB. Embedded colour profiles are not applied.
 - *Grey* is the luma of the RGB picture (ITU-R 601): 0.299 R + 0.587 G + 0.114 B.
 - *Size*: at most `MAX_PIXELS`, checked in the header, before any pixel is decoded.
+- *Smaller*: where a smaller picture will do, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size (DCT scaling).
 
 Whatever is wrong with a picture becomes a `RefusedPicture`; no error or warning of Pillow's comes out.
 """
@@ -35,6 +36,7 @@ from ..errors import RefusedPicture, RequestError, SevenStepsError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
+READ_WHOLE = 4 << 20  # files up to so many bytes are read in one go: many small reads take longer than the decoding
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any]
 
 TRANSPOSES = {
@@ -69,21 +71,33 @@ def read_header(source: Source) -> Header:
         return Header(width, height, _is_grey(image))
 
 
-def decode(source: Source, *, grey: bool) -> Image.Image:
+def decode(source: Source, *, grey: bool, least: tuple[int, int] | None = None) -> Image.Image:
     """Decode a picture to 8 bits, mode "L" (`grey`) or "RGB", by the rules at the top of this file.
 
     `source` is a path, the file's bytes, a binary file (read from its start), a Pillow image, or an array:
-    uint8 of H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA); uint16 of H×W; float of H×W, 0 to 1.
+    uint8 of H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA); uint16 of H×W; float of H×W, 0 to 1. `least` is a width and
+    height that will do: a larger JPEG may then come out smaller, but no side below it.
 
     Raises `RefusedPicture`, and `RequestError` where `source` is none of these.
 
     >>> decode(np.full((2, 3), 1000, np.uint16), grey=True).getpixel((0, 0))
     4
     """
+    return read(source, grey=grey, least=least)[1]
+
+
+def read(source: Source, *, grey: bool, least: tuple[int, int] | None = None) -> tuple[Header, Image.Image]:
+    """A picture's header and its pixels, opened only once; arguments and errors as for `decode`."""
     with _opened(source) as image:
-        rawmode = _rawmode(image)
+        rawmode, is_grey, (width, height) = _rawmode(image), _is_grey(image), image.size
+        if least and image is not source and image.format in ("JPEG", "MPO"):
+            image.draft(None, least[::-1] if _orientation(image) >= 5 else least)
         image.load()
-        turn = TRANSPOSES.get(_orientation(image))
+        orientation = _orientation(image)
+        turn = TRANSPOSES.get(orientation)
+        if orientation >= 5 and not isinstance(image, TiffImagePlugin.TiffImageFile):
+            width, height = height, width
+        header = Header(width, height, is_grey)
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             image = _scaled(image, _name(source))
         elif image.has_transparency_data:
@@ -94,7 +108,7 @@ def decode(source: Source, *, grey: bool) -> Image.Image:
         if turn is not None:
             pixels = pixels.transpose(turn)
         pixels.info.clear()  # or its next reader would turn it once more
-        return pixels
+        return header, pixels
 
 
 @contextmanager
@@ -133,7 +147,11 @@ def _open_file(path: str | os.PathLike[str], name: str) -> IO[bytes]:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
         raise RefusedPicture("not-a-file", f"is {kind}, not a file", name)
-    return open(path, "rb")  # noqa: PTH123
+    file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+    if status.st_size > READ_WHOLE:
+        return io.BufferedReader(file)
+    with file:
+        return io.BytesIO(file.read())
 
 
 def _identify(file: IO[bytes], name: str) -> Image.Image:

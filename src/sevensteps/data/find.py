@@ -20,7 +20,7 @@ LITTER = {
 }
 
 
-def find_pictures(folder: str | Path) -> tuple[list[Path], list[tuple[Path, RefusedPicture]]]:
+def find_pictures(folder: str | Path) -> tuple[list[str], list[tuple[str, RefusedPicture]]]:
     """All files below `folder` that may be pictures, and what was met there but cannot be one.
 
     The first list has every regular file, whatever its name: a README.txt is refused by the decoder, with
@@ -43,9 +43,9 @@ def find_pictures(folder: str | Path) -> tuple[list[Path], list[tuple[Path, Refu
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):
-                        found.append(entry.path)
+                        found.append(entry.path.removeprefix("./"))
                     else:
-                        refused.append((entry.path, _no_file(entry)))
+                        refused.append((entry.path.removeprefix("./"), _no_file(entry)))
         except OSError as error:
             if here == str(folder):
                 hint = "expected a folder of pictures that you may read"
@@ -53,7 +53,7 @@ def find_pictures(folder: str | Path) -> tuple[list[Path], list[tuple[Path, Refu
             message = f"the folder cannot be opened: {error.strerror}"
             refused.append((here, RefusedPicture("unreadable", message)))
     refused.sort(key=lambda item: item[0])
-    return [Path(path) for path in sorted(found)], [(Path(path), error) for path, error in refused]
+    return sorted(found), refused
 
 
 def _no_file(entry: os.DirEntry[str]) -> RefusedPicture:

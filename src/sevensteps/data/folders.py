@@ -64,23 +64,24 @@ def _children(parent: Path) -> tuple[list[Path], list[Path], list[Path]]:
     return folders, links, [child for child in seen if not child.is_dir()]
 
 
-def _refuse(listing: Listing, path: Path, reason: str, message: str) -> None:
-    listing.refused.append(Refused(listing.relative(path), reason, message))
+def _refuse(listing: Listing, path: str | Path, reason: str, message: str) -> None:
+    listing.refused.append(Refused(listing.relative(str(path)), reason, message))
 
 
 def _list_classes(listing: Listing, folder: Path, split: str) -> None:
     """Add the files of every class folder in `folder`; a file beside the class folders has no label."""
     pictures, refused = find_pictures(folder)
     listing.splits[split] = []
+    start = len(os.path.join(folder, "")) if str(folder) != "." else 0  # noqa: PTH118 - with its last slash
     for path in pictures:
-        label, *rest = path.relative_to(folder).parts
-        if rest:
+        label, inside, _ = path[start:].partition(os.sep)
+        if inside:
             listing.splits[split].append(Labelled(path, label))
         else:
             _refuse(listing, path, "no-label", "lies beside the class folders, so it has no label")
     for path, error in refused:
         _refuse(listing, path, error.reason, error.message)
-    met = {path.relative_to(folder).parts[:1] for path in [*pictures, *(path for path, _ in refused)]}
+    met = {path[start:].partition(os.sep)[0] for path in [*pictures, *(path for path, _ in refused)]}
     for child in _children(folder)[0]:
-        if (child.name,) not in met:
+        if child.name not in met:
             _refuse(listing, child, "empty", "is a class folder without files, so it is no class")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +29,7 @@ class Refused(NamedTuple):
 class Labelled(NamedTuple):
     """One file and the name of its class."""
 
-    path: Path
+    path: str
     label: str
 
 
@@ -43,9 +45,13 @@ class Listing:
     refused: list[Refused] = field(default_factory=list)
     where: str = ""
 
-    def relative(self, path: Path) -> str:
+    def relative(self, path: str) -> str:
         """`path` as it is shown to people: relative to the data where it lies inside."""
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        return path.removeprefix(self._prefix)
+
+    @cached_property
+    def _prefix(self) -> str:
+        return "" if str(self.root) == "." else os.path.join(self.root, "")  # noqa: PTH118 - with its last slash
 
 
 def check_classes(labels: dict[str, list[str]], where: str, refused: Sequence[Refused] = ()) -> list[str]:

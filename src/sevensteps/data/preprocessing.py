@@ -8,10 +8,11 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import DataError, ModelFolderError, RequestError
-from .decode import Header, Source, decode
+from .decode import Header, Source, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,12 +56,16 @@ class Preprocessing:
         """
         import torch
 
-        image = decode(source, grey=self.channels == 1)
+        return torch.from_numpy(self.read(source)[1])
+
+    def read(self, source: Source) -> tuple[Header, NDArray[np.uint8]]:
+        """A picture's header, and its `pixels` as an array; needs no torch."""
+        header, image = read(source, grey=self.channels == 1, least=(self.width, self.height))
         if image.size != (self.width, self.height):
             box = self._centre(*image.size)
             image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box=box)
-        array = np.array(image).reshape(self.height, self.width, self.channels)
-        return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+        array = np.frombuffer(bytearray(image.tobytes()), np.uint8).reshape(self.height, self.width, self.channels)
+        return header, np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def _centre(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The largest rectangle of the right shape in the middle of a picture: left, top, right, bottom."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .pictures import LabelledData, from_arrays
+from .labelled import LabelledData, from_arrays
 from .preprocessing import Preprocessing
-from .reading import Progress, read_listing
+from .reading import read_listing
+from .store import Progress
 
 DIGITS = "scikit-learn's embedded handwritten digits"
 

@@ -10,8 +10,9 @@ import torch
 
 from ..data.dataloader import DataLoader
 from ..data.listing import Refused, check_known
-from ..data.reading import Progress
+from ..data.pictures import numbered
 from ..data.sources import read_source
+from ..data.store import Progress
 from ..errors import DataError
 from .evaluation import Evaluation
 from .predictor import Predictor
@@ -55,7 +56,7 @@ def evaluate(
     known = ", ".join(map(repr, predictor.classes[:10])) + (" …" if len(predictor.classes) > 10 else "")
     hint = f"the model knows {known}: is it the right model for these pictures?"
     check_known(labelled.splits[split].labels, predictor.classes, "the data", labelled.where, hint)
-    pictures = labelled.numbered(split, predictor.classes)
+    pictures = numbered(labelled, split, predictor.classes)
     predicted = []
     for done, (xb, _) in enumerate(DataLoader(pictures, BATCH_SIZE), start=1):
         predicted.append(predictor.preds(xb).argmax(1))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.find import find_pictures
 from ..data.listing import Refused
-from ..data.reading import Progress
+from ..data.store import Progress
 from ..errors import RefusedPicture
 from ..files import csv_text, write_text
 from .predictor import Prediction, Predictor
@@ -42,19 +42,19 @@ def predict_files(
     """
     predictor = Predictor(model, device)
     answers = FilePredictions(predictor.classes)
-    files: list[Path] = []
-    for path in map(Path, pictures):
+    files: list[str] = []
+    for path in map(str, pictures):
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
             found, refused = find_pictures(path)
             files += found
-            answers.refused += [Refused(str(file), error.reason, error.message) for file, error in refused]
+            answers.refused += [Refused(file, error.reason, error.message) for file, error in refused]
         else:
             files.append(path)
     for done, (file, answer) in enumerate(zip(files, predictor.predict_many(files), strict=True), start=1):
         if isinstance(answer, RefusedPicture):
-            answers.refused.append(Refused(str(file), answer.reason, answer.message))
+            answers.refused.append(Refused(file, answer.reason, answer.message))
         else:
-            answers.predictions[str(file)] = answer
+            answers.predictions[file] = answer
         if progress:
             progress("predicting", done, len(files))
     return answers

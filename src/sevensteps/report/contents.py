@@ -173,7 +173,7 @@ class Contents:
     def _tile(self, answer: Answer) -> Tile:
         # the scores of pixel similarity are distances: no probability is made of them
         sure = "" if self.is_baseline else percent(answer.probability)
-        picture = thumbnail(self.collection.pixels[answer.index])
+        picture = thumbnail(self.collection.pixels_of(torch.tensor([answer.index]))[0])
         return Tile(picture, "right" if answer.right else "wrong", answer.true, answer.predicted, sure, answer.name)
 
     @cached_property

@@ -140,9 +140,10 @@ def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = N
             f"the tour found no pictures in memory in the split {split!r}",
             hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
         )
-    pixels, labels = collection.pixels, collection.labels
-    every = max(1, -(-pixels.numel() // most_values)) if most_values else 1
-    return pixels[::every], labels[::every]
+    values = len(collection) * collection.store[0].numel()
+    every = max(1, -(-values // most_values)) if most_values else 1
+    thinned = torch.arange(0, len(collection), every)
+    return collection.pixels_of(thinned), collection.labels[thinned]
 
 
 def pick(pixels: Tensor, number: int) -> Tensor:
