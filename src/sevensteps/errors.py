@@ -53,7 +53,8 @@ class RefusedPicture(SevenStepsError):  # noqa: N818 - a picture that was refuse
     """One file cannot be used as a picture: `reason` is a short code, `message` the details, `picture` its name.
 
     Reasons: `missing`, `empty`, `not-a-file`, `not-a-picture`, `truncated`, `corrupt`, `too-large`, `no-scale`,
-    `unreadable`, `crashed`, `too-slow`; and, in the list of what training did not use, `no-label`, `no-split`, `duplicate`.
+    `unreadable`, `crashed`, `too-slow`; and, in the list of what training did not use, `no-label`, `no-split`,
+    `duplicate`.
 
     >>> str(RefusedPicture("empty", "the file is empty", "train/3/x.png"))
     'train/3/x.png: the file is empty'

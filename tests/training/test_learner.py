@@ -75,7 +75,7 @@ def test_it_gives_the_same_weights_as_a_page_of_plain_pytorch(make: Callable[[],
     learn.fit(4, 0.1)
 
     model = make()
-    opt = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum, fused=True)
     items = toy()
     for epoch in (1, 2, 3, 4):
         order = dls.train.order(seed=3, epoch=epoch).tolist()  # type: ignore[attr-defined]

@@ -91,6 +91,8 @@ def read_config(context: click.Context, option: click.Parameter, file: str | Non
 @device_option
 @click.option("--out", default="runs", show_default=True, help="The folder in which the run's folder is made.")
 @click.option("--minutes", type=float, help="Train for so long at the most.")
+@click.option("--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the faster one.")
+@click.option("--threads", type=int, help="Threads that the CPU gives; else as many as are free.")
 @click.option("--config", is_eager=True, expose_value=False, callback=read_config, help="A TOML file with options.")
 @json_option
 @quiet_option
@@ -103,9 +105,10 @@ def train(as_json: bool, quiet: bool, **options: Any) -> int:
 
     What is not given is chosen from the pictures, and said. Ctrl-C ends the training and keeps what was learned.
     """
+    from ..data.ahead import reading_ahead
     from .terminal import Terminal
 
-    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+    with Terminal(as_json=as_json, quiet=quiet) as terminal, reading_ahead(options["data"]):
         terminal.starting()
         with deferred():
             from ..report.page import write_report
@@ -182,6 +185,21 @@ def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, 
         choose(questions)  # an unknown number is told before anything is read
         dls = DataLoaders.from_source(data, progress=terminal.progress)
         terminal.toured(run_tour(questions, dls, out))
+
+
+@command.command()
+@click.argument("data", required=False)
+@click.option("--clear", is_flag=True, help="Remove them; they are made again when they are needed.")
+@json_option
+def cache(data: str | None, clear: bool, as_json: bool) -> None:
+    """Show the decoded pictures that are kept for the next time: of DATA (a folder or a CSV), or all.
+
+    They lie in $SEVENSTEPS_CACHE, or in the user's cache folder, and take 10 GB at most, or $SEVENSTEPS_CACHE_GB; those
+    that were not used for longest make room for new ones.
+    """
+    from .cache import show_cache
+
+    show_cache(data, clear=clear, as_json=as_json)
 
 
 @command.command()

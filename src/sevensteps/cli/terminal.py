@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 BAR_AFTER_SECONDS = 0.5  # a bar for what is over sooner would only flicker
 EPOCH_ROW = "{:>9} {:>11} {:>11} {:>9} {:>8} {:>11}"
+PRECISION = {"fp32": "float32", "bf16": "bfloat16 products, float32 weights and loss,"}
 MOST_ROWS = 12
 MOST_REFUSED = 50
 
@@ -134,6 +135,8 @@ class Terminal:
             epochs = plural(recipe.epochs, "epoch")
             changed = f"; pictures changed by: {recipe.augment}" if recipe.augment else ""
             self._line(f"{epochs}, batches of {recipe.batch_size}, learning rate up to {recipe.lr:g}{changed}")
+            where = plural(facts["threads"], "thread") if facts["device"] == "cpu" else facts["device"]
+            self._line(f"{PRECISION[facts['precision']]} on {where}")
             self.err.print()
             self.err.print(EPOCH_ROW.format("epoch", "train loss", "valid loss", "accuracy", "seconds", "pictures/s"))
 

@@ -146,6 +146,12 @@ def _row_bytes(preprocessing: Preprocessing | None) -> int:
     return preprocessing.channels * preprocessing.height * preprocessing.width if preprocessing else 0
 
 
+def python_environment() -> dict[str, str]:
+    """The environment of a Python process of ours, in which the same sevensteps is found."""
+    here = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 class _Decoder:
     """One process, and the pipes to it. Those that rest wait for the next reading in this process."""
 
@@ -153,15 +159,13 @@ class _Decoder:
     lock = threading.Lock()
 
     def __init__(self) -> None:
-        here = str(Path(__file__).parents[2])  # so that the same sevensteps is found there
-        path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.owner = os.getpid()
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": path},
+            env=python_environment(),
             process_group=0,  # Ctrl-C is for us: we end it
         )
 

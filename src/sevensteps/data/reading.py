@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
 import numpy as np
@@ -12,7 +11,7 @@ from .labelled import LabelledData, Part
 from .listing import Listing, Refused
 from .pixels import read_pixels
 from .preprocessing import Preprocessing
-from .store import Progress
+from .store import Progress, place
 
 
 def read_listing(
@@ -27,7 +26,7 @@ def read_listing(
     where = listing.where or str(listing.root)
     names = [listing.relative(item.path) for _, item in items]
     read = read_pixels(
-        os.path.realpath(where),
+        place(where),
         [item.path for _, item in items],
         preprocessing,
         names=names,
@@ -43,11 +42,11 @@ def read_listing(
         part = slice(start, start + len(labelled))
         start = part.stop
         good = []
-        for place, status in enumerate(read.statuses[part]):
+        for number, status in enumerate(read.statuses[part]):
             if isinstance(status, RefusedPicture):
-                data.refused.append(Refused(names[part.start + place], status.reason, status.message))
+                data.refused.append(Refused(names[part.start + number], status.reason, status.message))
             else:
-                good.append(place)
+                good.append(number)
         whole = len(good) == len(labelled)  # then the array is not copied
         pixels = read.array[part] if whole else read.array[part][np.array(good, np.int64)]
         data.splits[split] = Part(pixels, [labelled[i].label for i in good], [names[part.start + i] for i in good])

@@ -8,11 +8,13 @@ checked whole before it is used. Where the cache has no room for it the pixels a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import mmap
 import os
+import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..devices import available_cores
+from ..errors import ModelFolderError
 from ..files import cache_folder, storage_errors
 from .decoders import Status, as_status, as_statuses
 from .preprocessing import Preprocessing
@@ -96,15 +99,18 @@ def finish(descriptor: int, table: Table) -> None:
     write_at(descriptor, END.pack(MAGIC, length, len(text), digest), length + len(text))
 
 
-def read_table(descriptor: int) -> Table | None:
-    """The table of a store that is whole to the last bit; None of any other file."""
-    size = os.fstat(descriptor).st_size
-    if size < END.size:
+def read_table(descriptor: int, *, check: bool = True) -> Table | None:
+    """The table of a store, None of any other file; with `check` only of one that is whole to the last bit."""
+    size = os.fstat(descriptor).st_size - END.size
+    if size < 0:
         return None
-    magic, length, text_length, digest = END.unpack(os.pread(descriptor, END.size, size - END.size))
-    if magic != MAGIC or length + text_length + END.size != size or _checksum(descriptor, size - END.size) != digest:
+    magic, length, text_length, digest = END.unpack(os.pread(descriptor, END.size, size))
+    if magic != MAGIC or length + text_length != size or (check and _checksum(descriptor, size) != digest):
         return None
-    return Table(**json.loads(_read(descriptor, text_length, length)))
+    try:
+        return Table(**json.loads(_read(descriptor, text_length, length)))
+    except (ValueError, TypeError):
+        return None
 
 
 def find_store(file: Path, wanted: Table) -> Pixels | None:
@@ -204,15 +210,52 @@ def budget() -> int:
         return int(BUDGET_GB * 1e9)
 
 
+class Stored(NamedTuple):
+    """One store: what it was read from, how many pictures of which size, its bytes, and when it was last used."""
+
+    file: Path
+    where: str
+    pictures: int
+    preprocessing: Preprocessing
+    bytes: int
+    used: float  # seconds since 1970
+
+
+def stores() -> list[Stored]:
+    """All stores, those used last first. Their pixels are not looked at."""
+    found = []
+    for file in stores_folder().glob("*" + SUFFIX):
+        with contextlib.suppress(OSError, ModelFolderError), file.open("rb") as stored:
+            status, table = os.fstat(stored.fileno()), read_table(stored.fileno(), check=False)
+            if table:
+                size = Preprocessing.from_dict(table.preprocessing)
+                found.append(Stored(file, table.where, len(table.names), size, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda store: -store.used)
+
+
+def place(data: str) -> str:
+    """What a folder or a CSV is called in its store, from wherever it is looked at."""
+    return os.path.realpath(data)
+
+
+def clear(where: str | None = None) -> int:
+    """Remove the stores of `where`, or all; how many bytes that freed. They are made again when they are needed."""
+    files = [store.file for store in stores() if where is not None and store.where == place(where)]
+    if where is None:
+        files = [*stores_folder().glob("*" + SUFFIX), *stores_folder().glob(".*.tmp")]
+    freed = sum(file.stat().st_size for file in files)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return freed
+
+
 def room_for(size: int) -> bool:
     """Whether a store of `size` bytes may be added, after those that were not used for longest have made room."""
-    import shutil
-
-    stores = sorted(stores_folder().glob("*" + SUFFIX), key=lambda file: file.stat().st_mtime)
-    total = sum(file.stat().st_size for file in stores)
-    while stores and total + size > budget():
-        total -= stores[0].stat().st_size
-        stores.pop(0).unlink(missing_ok=True)
+    files = sorted(stores_folder().glob("*" + SUFFIX), key=lambda file: file.stat().st_mtime)
+    total = sum(file.stat().st_size for file in files)
+    while files and total + size > budget():
+        total -= files[0].stat().st_size
+        files.pop(0).unlink(missing_ok=True)
     return total + size <= budget() and shutil.disk_usage(stores_folder()).free > size + SPARE_BYTES
 
 

@@ -35,6 +35,7 @@ from .callbacks import (
 )
 from .checks import check_count, check_lr, count_batches
 from .losses import cross_entropy
+from .machine import at_work, choose_precision, in_precision
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
@@ -46,6 +47,8 @@ class Learner:
     `model` is any `nn.Module`, or a plain function of tensors; `loss_func(preds, yb)` any callable (cross-entropy if
     not given); `opt_func(params, lr=…)` makes the optimizer; `metrics` is one metric or several; `cbs` are listeners;
     `seed` draws the order of the pictures, augmentation and dropout; `device` is "auto", "cpu", "cuda" or "mps".
+    `precision` is "fp32", "bf16" (the model's products while it trains; weights, loss and answers are float32), or
+    "auto", the faster of the two; `threads` how many the CPU gives, by default as many as are free.
 
     While it trains, `xb`, `yb`, `preds`, `loss`, `lr` and the gradients of the batch lie open as plain attributes.
     `recorder` keeps the figures. Raises `RequestError` for arguments that make no sense.
@@ -63,6 +66,8 @@ class Learner:
         cbs: Callback | Iterable[Callback] | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
         quiet: bool = False,
     ) -> None:
         self.dls, self.seed = dls, seed
@@ -73,6 +78,8 @@ class Learner:
         else:  # its weights are the caller's own tensors, so the batches go to them
             self.model = FunctionModel(model)
             self.device = next(self.model.parameters()).device
+        self.precision = choose_precision(precision, self.device, self.model)
+        self.threads = threads if threads is None else check_count("number of threads", threads)
         self.loss_func, self.opt_func = loss_func or cross_entropy, opt_func
         self.metrics: list[Any] = _as_list(metrics)
         self.recorder = Recorder()
@@ -89,7 +96,7 @@ class Learner:
     def fit(self, epochs: int, lr: float | None = None, *, schedule: Schedule = constant, cbs: Any = None) -> None:
         """Train for `epochs` passes over the training set at learning rate `lr`, or as `schedule` varies it."""
         self._initialise(epochs, lr, schedule, as_callbacks(cbs))
-        with torch_seeded(self.seed, "fit"):
+        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device):
             self._during("fit", CancelFitException, self._repeat)
         self._stop()
 
@@ -102,7 +109,7 @@ class Learner:
         self._listen(self.cbs, cbs)
 
     def _predict(self) -> None:
-        self.preds = self.model(self.xb)
+        self.preds = in_precision(self.precision if self.training else "fp32", self.model, self.xb)
         self._tell("after_pred")
 
     def _loss(self) -> None:

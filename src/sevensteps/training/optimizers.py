@@ -1,4 +1,4 @@
-"""Optimizers: how a gradient changes the weights. Each is held equal to torch's by a test.
+"""Optimizers: how a gradient changes the weights. Each is held equal to torch's by a test, and uses its fused kernels.
 
 An `opt_func` is anything that makes an optimizer from parameters and a learning rate: `BasicOptim`, `SGD`,
 `AdamW`, `torch.optim.Adam`, `functools.partial(SGD, momentum=0.9)`.
@@ -6,8 +6,7 @@ An `opt_func` is anything that makes an optimizer from parameters and a learning
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ class BasicOptim:
                 "an optimizer needs a list of tensors to change", hint="give model.parameters(), or [w, b]"
             )
         self.params, self.lr = params, check_lr(lr)
+        self.uniform = len({(p.device, p.dtype) for p in params}) == 1
 
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
@@ -38,6 +38,19 @@ class BasicOptim:
         """The weights that have a gradient, and their gradients."""
         params = [p for p in self.params if p.grad is not None]
         return params, [p.grad for p in params]
+
+    def alike(self, known: Collection[Tensor] | None) -> Iterator[tuple[list[Tensor], list[Any]]]:
+        """`reached`, in groups that one kernel takes: of one device and type, and all or none of them in `known`."""
+        params, grads = self.reached()
+        if self.uniform and (not known or len(known) == len(params)):  # as ever, but for weights that are reached late
+            yield from [(params, grads)] if params else []
+            return
+        groups: dict[Any, tuple[list[Tensor], list[Any]]] = {}
+        for p, grad in zip(params, grads, strict=True):
+            group = groups.setdefault((p.device, p.dtype, known is None or p in known), ([], []))
+            group[0].append(p)
+            group[1].append(grad)
+        yield from groups.values()
 
     def zero_grad(self) -> None:
         """Forget the gradients: `backward` would add to them."""
@@ -60,17 +73,15 @@ class SGD(BasicOptim):
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        params, grads = self.reached()
-        if not params:
-            return
-        if self.weight_decay:
-            grads = [*torch._foreach_add(grads, params, alpha=self.weight_decay)]
-        if self.momentum:
-            for p, grad in zip(params, grads, strict=True):
-                average = self.averages.get(p)
-                self.averages[p] = grad.clone() if average is None else average.mul_(self.momentum).add_(grad)
-            grads = [self.averages[p] for p in params]
-        torch._foreach_add_(params, grads, alpha=-self.lr)
+        for params, grads in self.alike(self.averages if self.momentum else None):
+            first = bool(self.momentum) and params[0] not in self.averages
+            if first:
+                self.averages.update((p, torch.empty_like(p)) for p in params)
+            torch._fused_sgd_(
+                params, grads, [self.averages[p] for p in params] if self.momentum else [],
+                lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay,
+                dampening=0.0, nesterov=False, maximize=False, is_first_step=first,
+            )  # fmt: skip
 
 
 class AdamW(BasicOptim):
@@ -89,30 +100,25 @@ class AdamW(BasicOptim):
     ) -> None:
         super().__init__(params, lr)
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.steps: dict[Tensor, int] = {}  # of each: one that gets its first gradient late begins late
-        self.averages: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        self.averages: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}  # of gradients, of squares; steps
 
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        params, grads = self.reached()
-        if not params:
-            return
-        for p in params:
-            if p not in self.averages:
-                self.averages[p] = torch.zeros_like(p), torch.zeros_like(p)
-            self.steps[p] = self.steps.get(p, 0) + 1
-        means = [self.averages[p][0] for p in params]
-        squares = [self.averages[p][1] for p in params]
-        (beta1, beta2), steps = self.betas, [self.steps[p] for p in params]
-        torch._foreach_mul_(params, 1 - self.lr * self.weight_decay)
-        torch._foreach_lerp_(means, grads, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
-        denominators = torch._foreach_sqrt(squares)
-        torch._foreach_div_(denominators, [math.sqrt(1 - beta2**step) for step in steps])
-        torch._foreach_add_(denominators, self.eps)
-        torch._foreach_addcdiv_(params, means, denominators, [-self.lr / (1 - beta1**step) for step in steps])
+        for params, grads in self.alike(self.averages):
+            if params[0] not in self.averages:  # they begin together, and count their steps together
+                count = torch.zeros((), device=params[0].device)
+                self.averages.update((p, (torch.zeros_like(p), torch.zeros_like(p), count)) for p in params)
+            averages, squares, counts = (
+                list(column) for column in zip(*[self.averages[p] for p in params], strict=True)
+            )
+            for count in set(counts):
+                count += 1
+            torch._fused_adamw_(
+                params, grads, averages, squares, [], counts,
+                lr=self.lr, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay, eps=self.eps,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
 
 
 def make_optimizer(opt_func: OptFunc, params: Iterable[Tensor], lr: float) -> Any:

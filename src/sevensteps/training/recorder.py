@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TextIO
@@ -44,11 +45,11 @@ class Recorder(Callback):
         self.metrics: list[tuple[str, Metric]] = []
         self.validation: list[float] = []  # [loss, metric, …] of the last validation; empty where it was left out
         self.names: list[str] = []  # of the metrics' values in it
-        self._waiting: list[tuple[Tensor, float]] = []  # loss and learning rate of the steps not fetched yet
+        self._waiting: list[tuple[Tensor, float, int]] = []  # loss, learning rate, pictures of steps not fetched yet
 
     def before_epoch(self) -> None:
         """Begin the epoch's account."""
-        self.train_loss, self.validation = Mean(self.learn.loss_func), []
+        self.train_loss, self.pictures, self.validation = math.nan, 0, []
         self.started = time.perf_counter()
         self.train_seconds = 0.0
 
@@ -58,8 +59,7 @@ class Recorder(Callback):
         if learn.loss is None:
             return
         if learn.training:
-            self.train_loss.add(learn.loss, learn.pictures)
-            self._waiting.append((learn.loss.detach(), learn.lr))
+            self._waiting.append((learn.loss.detach(), learn.lr, learn.pictures))
         else:
             self.valid_loss.add(learn.loss, learn.pictures)
             for _, metric in self.metrics:
@@ -94,11 +94,11 @@ class Recorder(Callback):
         self.rows.append(
             EpochRow(
                 epoch=len(self.rows) + 1,
-                train_loss=self.train_loss.compute(),
+                train_loss=self.train_loss,
                 valid_loss=self.validation[0] if self.validation else None,
                 metrics=dict(zip(self.names, self.validation[1:], strict=False)),
                 seconds=time.perf_counter() - self.started,
-                pictures_per_second=self.train_loss.n / self.train_seconds if self.train_seconds else 0.0,
+                pictures_per_second=self.pictures / self.train_seconds if self.train_seconds else 0.0,
             )
         )
 
@@ -108,8 +108,12 @@ class Recorder(Callback):
 
     def _fetch(self) -> None:
         if self._waiting:
-            self.losses += torch.stack([loss for loss, _ in self._waiting]).tolist()
-            self.lrs += [lr for _, lr in self._waiting]
+            losses = torch.stack([loss for loss, _, _ in self._waiting]).tolist()
+            pictures = [count for _, _, count in self._waiting]
+            self.pictures = sum(pictures)
+            self.train_loss = sum(loss * n for loss, n in zip(losses, pictures, strict=True)) / max(1, self.pictures)
+            self.losses += losses
+            self.lrs += [lr for _, lr, _ in self._waiting]
         self._waiting = []
 
     @property

@@ -25,6 +25,7 @@ from .callbacks import Callback
 from .checks import check_count, check_lr
 from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
 from .learner import Learner
+from .machine import PRECISIONS, at_work
 from .metrics import accuracy
 from .optimizers import AdamW
 from .recipes import Recipe, default_network, recipe_for
@@ -47,6 +48,8 @@ def train(
     device: str = "auto",
     out: str | Path = "runs",
     minutes: float | None = None,
+    precision: str = "auto",
+    threads: int | None = None,
     watcher: Watcher | None = None,
 ) -> TrainingResult:
     """Read `data`, measure the baseline, train a network past it, and save both figures and model in a run folder.
@@ -54,51 +57,60 @@ def train(
     `data` is a folder, a CSV, a folder of IDX files, a dataset's name, or None for the embedded digits; `model` a
     registered network or "pixel_similarity"; what is None is chosen from the pictures. The network is chosen by the
     validation set (the best epoch is kept); a test set is looked at once, at the end. Ctrl-C ends the training at the
-    next batch and keeps what was learned. Raises `RequestError`, `DataError`, `TrainingError`, `StorageError`.
+    next batch and keeps what was learned. `precision` and `threads` are the `Learner`'s. Raises `RequestError`,
+    `DataError`, `TrainingError`, `StorageError`.
     """
-    started = time.perf_counter()
-    watcher = watcher or Silence()
-    _check(model, epochs, lr, batch_size, minutes)
+    asked = {
+        "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
+        "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes, "precision": precision,
+        "threads": threads,
+    }  # fmt: skip
+    _check(model, epochs, lr, batch_size, minutes, precision, threads)
     chosen_device = choose_device(device)
+    with at_work(threads, chosen_device):
+        return _train(data, asked, chosen_device, out, watcher or Silence())
+
+
+def _train(
+    data: str | Path | None, asked: dict[str, Any], device: torch.device, out: str | Path, watcher: Watcher
+) -> TrainingResult:
+    started = time.perf_counter()
+    seed = asked["seed"]
     labelled = read_source(data, progress=watcher.progress)
     preprocessing = labelled.preprocessing
     if preprocessing is None:
         raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
-    name = model or default_network(preprocessing)
+    name = asked["model"] or default_network(preprocessing)
     pictures = len(labelled.splits["train"].x) if "train" in labelled.splits else 0
     recipe = recipe_for(name, pictures, preprocessing)
-    recipe = replace(
-        recipe, epochs=epochs or recipe.epochs, lr=lr or recipe.lr, batch_size=batch_size or recipe.batch_size
-    )
+    recipe = replace(recipe, **{key: asked[key] for key in ("epochs", "lr", "batch_size") if asked[key]})
     dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=seed)
     watcher.found(dls, labelled.where)
 
-    asked = {
-        "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
-        "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes,
-    }  # fmt: skip
     run = RunFolder.create(out, _name(data))
     try:
-        _describe(run, asked, name, recipe, dls, chosen_device)
+        _describe(run, asked, name, recipe, dls)
         similarity, baseline = _measure_baseline(run, dls, preprocessing)
         watcher.baseline(baseline)
         network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
         folder, facts = ModelFolder(network, dls.vocab or [], preprocessing), _facts(name, network, similarity)
         folder.reserve(run.model)  # a disk that is full is found out now, not after the training
+        learn = Learner(
+            dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay), metrics=accuracy,
+            seed=seed, device=device, precision=asked["precision"], quiet=True,
+        )  # fmt: skip
+        facts |= {"precision": learn.precision, "threads": torch.get_num_threads(), "device": str(device)}
+        run.write_json("environment.json", environment(device) | {"precision": learn.precision})
         watcher.model(facts, recipe)
     except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
         remove_folder(run.path)
         raise
 
-    learn = Learner(
-        dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay),
-        metrics=accuracy, seed=seed, device=chosen_device, quiet=True,
-    )  # fmt: skip
     best, interrupted = 0, False
     if name == BASELINE:
         folder.save(run.model)
     else:
-        best, interrupted = _fit(learn, recipe.epochs, run, folder, minutes, watcher)
+        best, interrupted = _fit(learn, recipe.epochs, run, folder, asked["minutes"], watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
         run=run, dls=dls, model=folder, model_facts=facts, similarity=similarity, baseline=baseline,
@@ -111,14 +123,16 @@ def train(
     return result
 
 
-def _check(model: Any, epochs: Any, lr: Any, batch_size: Any, minutes: Any) -> None:
+def _check(model: Any, epochs: Any, lr: Any, batch_size: Any, minutes: Any, precision: Any, threads: Any) -> None:
     if model is not None and model not in networks.names():
         raise RequestError(f"no network is called {model!r}", hint=f"the networks are {', '.join(networks.names())}")
-    for what, number in (("number of epochs", epochs), ("batch size", batch_size)):
+    for what, number in (("number of epochs", epochs), ("batch size", batch_size), ("number of threads", threads)):
         if number is not None:
             check_count(what, number)
     if lr is not None:
         check_lr(lr)
+    if precision not in PRECISIONS:
+        raise RequestError(f"precision is {precision!r}", hint=f"expected one of {', '.join(PRECISIONS)}")
     if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
         raise RequestError(f"minutes is {minutes!r}", hint="expected a number above 0")
 
@@ -164,17 +178,14 @@ class _Reporter(Callback):
         self.watcher.epoch(rows[-1], self.learn.epochs)
 
 
-def _describe(
-    run: RunFolder, asked: dict[str, Any], name: str, recipe: Recipe, dls: DataLoaders, device: torch.device
-) -> None:
-    """Write down what was asked, what was chosen, on which machine and from which data."""
+def _describe(run: RunFolder, asked: dict[str, Any], name: str, recipe: Recipe, dls: DataLoaders) -> None:
+    """Write down what was asked, what was chosen, and from which data."""
     chosen = {
         "model": name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
         "weight_decay": recipe.weight_decay, "augment": str(recipe.augment or "none"),
         "preprocessing": dls.preprocessing.rule if dls.preprocessing else None,
     }  # fmt: skip
     run.write_config(asked | {"recipe": chosen})
-    run.write_json("environment.json", environment(device))
     parts = [
         (f"{split} {what}", getattr(loader.collection, what))
         for split, loader in dls.splits.items()

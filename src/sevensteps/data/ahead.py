@@ -1,0 +1,52 @@
+"""Reading ahead: pictures are decoded into the store by another process while this one imports torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import SevenStepsError
+from .decoders import python_environment
+
+
+@contextmanager
+def reading_ahead(source: str | None) -> Iterator[None]:
+    """Inside the block a process of its own reads `source`, where that is a folder or a CSV, into the pixel store.
+
+    Who reads the same then waits for it, and finds all done. What goes wrong there is told by who reads.
+    """
+    if source is None or not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for a name that is too long
+        yield
+        return
+    command = [sys.executable, "-m", __name__, source]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=python_environment(), process_group=0,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)  # its decoders end with it
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+
+
+def main() -> None:
+    """Read what is named into the store."""
+    from .idx import find_idx
+    from .sources import read_source
+
+    source = Path(sys.argv[1])
+    with suppress(SevenStepsError, KeyboardInterrupt):
+        if source.is_file() or not find_idx(source):
+            read_source(source)
+
+
+if __name__ == "__main__":
+    main()

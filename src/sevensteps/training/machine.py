@@ -1,0 +1,124 @@
+"""What the loop asks of the machine: how many threads, which precision, and memory that is kept for the next step."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..devices import available_cores
+from ..errors import RequestError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+LOOK_SECONDS = 0.03  # how long each number of threads is tried
+VALID_SECONDS = 30.0  # how long what was found out is believed
+CALM = 2  # so many times the system may take a processor away from us in one look, on a quiet machine
+_found: tuple[float, int] | None = None  # when threads were last chosen, and how many
+
+
+def choose_precision(asked: str, device: torch.device, model: nn.Module) -> str:
+    """ "fp32" or "bf16": what was asked for, or what is faster without harm on this device for this model.
+
+    That is bfloat16 for convolutions, on a GPU or a CPU that calculates in it. Raises `RequestError` for another word.
+    """
+    if asked not in PRECISIONS:
+        raise RequestError(f"precision is {asked!r}", hint=f"expected one of {', '.join(PRECISIONS)}")
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+    convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return "bf16" if able and convolves else "fp32"
+
+
+def in_precision(precision: str, model: nn.Module, xb: Tensor) -> Any:
+    """`model(xb)` with its products made in `precision`: its weights stay float32, and the preds are float32 again."""
+    if precision == "fp32":
+        return model(xb)
+    with torch.autocast(xb.device.type, torch.bfloat16):
+        preds = model(xb)
+    return preds.float() if isinstance(preds, Tensor) else preds
+
+
+@contextmanager
+def at_work(threads: int | None, device: torch.device) -> Iterator[None]:
+    """Inside the block torch uses `threads` threads, or as many as serve here and now; after it, as many as before.
+
+    A number that was set before (by `torch.set_num_threads` or OMP_NUM_THREADS) is left as it is.
+    """
+    before = torch.get_num_threads()
+    if threads is None and device.type == "cpu" and before == available_cores() > 1:
+        threads = serving_threads(before)
+    if device.type == "cpu":
+        _keep_memory()
+    try:
+        if threads and threads != before:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        if threads and threads != before:
+            torch.set_num_threads(before)
+
+
+def serving_threads(most: int) -> int:
+    """How many threads, up to `most`, get most done while other programs use the processors too; by a short trial.
+
+    Threads wait for each other at the end of each operation. Where one of them shares its processor with another
+    program, all wait for that one, and fewer are faster.
+    """
+    global _found
+    if _found and time.monotonic() - _found[0] < VALID_SECONDS and _found[1] <= most:
+        return _found[1]
+    before = torch.get_num_threads()
+    work = torch.rand(most, 65536)  # each thread's share takes as long, however many there are
+    try:
+        chosen, (seconds, disturbed) = most, _look(most, work)
+        if disturbed > CALM:
+            for fewer in sorted({most - 1, most - 2, most - 4, most // 2, 1} - {most}, reverse=True):
+                if fewer > 0 and (trial := _look(fewer, work)[0]) < 1.1 * seconds:
+                    chosen, seconds = fewer, trial
+    finally:
+        torch.set_num_threads(before)
+    _found = time.monotonic(), chosen
+    return chosen
+
+
+def _look(threads: int, work: Tensor) -> tuple[float, int]:
+    """Seconds that a small operation takes with so many threads, and how often the system interrupted us."""
+    torch.set_num_threads(threads)
+    torch.lgamma(work)
+    before, started, done = _interruptions(), time.perf_counter(), 0
+    while (taken := time.perf_counter() - started) < LOOK_SECONDS:
+        torch.lgamma(work)
+        done += 1
+    return taken / done, _interruptions() - before
+
+
+def _interruptions() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep what is freed: else every step gives its activations back to the system, and gets them anew.
+
+    On other systems nothing is done. Costs no memory beyond what the largest step took.
+    """
+    if sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt:
+            trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+            mallopt(trim_threshold, 2**31 - 1)
+            mallopt(mmap_threshold, 2**30)

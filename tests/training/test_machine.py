@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sevensteps import DataLoader, DataLoaders, Learner, RequestError, networks
+from sevensteps.training import machine
+from sevensteps.training.callbacks import Callback
+from sevensteps.training.machine import at_work, choose_precision, in_precision, serving_threads
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def nothing_found_yet(monkeypatch):
+    monkeypatch.setattr(machine, "_found", None)
+
+
+@pytest.mark.parametrize(("able", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bfloat16_for_convolutions_where_the_processor_has_it(monkeypatch, able, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    assert choose_precision("auto", CPU, networks.convnet((1, 28, 28), 10)) == expected
+    assert choose_precision("auto", CPU, networks.simple_net((1, 28, 28), 10)) == "fp32"
+    assert choose_precision("fp32", CPU, networks.convnet((1, 28, 28), 10)) == "fp32"
+    assert choose_precision("bf16", CPU, networks.simple_net((1, 28, 28), 10)) == "bf16"
+
+
+def test_another_precision_is_told():
+    with pytest.raises(RequestError, match=r"precision is 'fp16'\n  hint: expected one of auto, fp32, bf16"):
+        choose_precision("fp16", CPU, nn.Linear(1, 1))
+
+
+def test_in_bfloat16_the_products_are_rounded_and_all_else_is_float32():
+    model, xb = nn.Linear(50, 3), torch.rand(20, 50)
+    exact, rounded = in_precision("fp32", model, xb), in_precision("bf16", model, xb)
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert torch.equal(exact, model(xb))
+    assert not torch.equal(exact, rounded)
+    assert torch.allclose(exact, rounded, atol=0.05)
+    rounded.sum().backward()
+    assert model.weight.dtype == model.weight.grad.dtype == torch.float32
+
+
+class Dtypes(Callback):
+    """The types that the layers give, and those of preds and loss, in training and in validation."""
+
+    def before_fit(self):
+        self.layers, self.rest = set(), set()
+        self.learn.model[0].register_forward_hook(
+            lambda layer, inputs, output: self.layers.add((self.learn.training, output.dtype))
+        )
+
+    def after_loss(self):
+        self.rest |= {self.learn.preds.dtype, self.learn.loss.dtype}
+
+
+def test_a_learner_validates_in_float32_what_it_trains_in_bfloat16():
+    x, y = torch.rand(40, 4), torch.arange(40) % 2
+    dl = DataLoader(list(zip(x, y, strict=True)), 10)
+    seen = Dtypes()
+    learn = Learner(DataLoaders(dl, dl), nn.Sequential(nn.Linear(4, 2)), precision="bf16", cbs=seen, quiet=True)
+    learn.fit(1, 0.1)
+    assert seen.layers == {(True, torch.bfloat16), (False, torch.float32)}
+    assert seen.rest == {torch.float32}
+
+
+def test_threads_are_as_many_inside_and_as_before_outside():
+    before = torch.get_num_threads()
+    with at_work(1, CPU):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+    x, y = torch.rand(4, 4), torch.arange(4) % 2
+    seen = []
+
+    class Threads(Callback):
+        def after_batch(self):
+            seen.append(torch.get_num_threads())
+
+    dls = DataLoaders(DataLoader(list(zip(x, y, strict=True)), 4))
+    Learner(dls, nn.Linear(4, 2), threads=1, cbs=Threads(), quiet=True).fit(1, 0.1)
+    assert seen == [1]
+    assert torch.get_num_threads() == before
+    with pytest.raises(RequestError, match="number of threads"):
+        Learner(dls, nn.Linear(4, 2), threads=0)
+
+
+def fake_looks(monkeypatch, looks):
+    """Seconds and interruptions by number of threads, instead of what this machine would show."""
+    tried = []
+
+    def look(threads, work):
+        tried.append(threads)
+        return looks[threads]
+
+    monkeypatch.setattr(machine, "_look", look)
+    return tried
+
+
+def test_on_a_quiet_machine_all_threads_are_used_and_no_others_tried(monkeypatch):
+    tried = fake_looks(monkeypatch, {8: (1.0, 0)})
+    assert serving_threads(8) == 8
+    assert tried == [8]
+    assert serving_threads(8) == 8  # that is believed for a while
+    assert tried == [8]
+
+
+def test_beside_other_programs_fewer_are_used_where_they_are_not_slower(monkeypatch):
+    tried = fake_looks(monkeypatch, {4: (3.0, 9), 3: (1.1, 5), 2: (1.5, 0), 1: (3.1, 0)})
+    assert serving_threads(4) == 3
+    assert tried == [4, 3, 2, 1]
+
+
+def test_disturbed_but_faster_all_threads_stay(monkeypatch):
+    fake_looks(monkeypatch, {2: (1.0, 9), 1: (2.0, 0)})
+    assert serving_threads(2) == 2
+
+
+def test_the_trial_leaves_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    assert 1 <= serving_threads(before) <= before
+    assert torch.get_num_threads() == before
+
+
+def test_a_number_of_threads_that_was_set_is_left(monkeypatch):
+    monkeypatch.setattr(machine, "available_cores", lambda: torch.get_num_threads() + 1)
+    monkeypatch.setattr(machine, "serving_threads", lambda most: pytest.fail("tried"))
+    before = torch.get_num_threads()
+    with at_work(None, CPU):
+        assert torch.get_num_threads() == before
