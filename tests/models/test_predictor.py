@@ -117,3 +117,12 @@ def test_the_answer_does_not_depend_on_dropout() -> None:
     predictor = Predictor(ModelFolder(model, ["a", "b"], Preprocessing(1, 4, 4)))
     pixels = torch.full((1, 1, 4, 4), 200, dtype=torch.uint8)
     assert torch.equal(predictor.probabilities(pixels), predictor.probabilities(pixels))
+
+
+def test_a_model_from_a_folder_answers_the_same_by_its_faster_engine(folder):
+    predictor, slow = Predictor(folder), Predictor(ModelFolder.load(folder))
+    pixels = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    for _ in range(3):
+        assert torch.allclose(predictor.probabilities(pixels), slow.probabilities(pixels), atol=1e-5)
+    assert "engine" in vars(predictor)
+    assert "engine" not in vars(slow)
