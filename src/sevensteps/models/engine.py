@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..randomness import generator
+
 Engine = Callable[[Tensor], Tensor]
 TRIALS = 5
 
