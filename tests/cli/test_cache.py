@@ -8,7 +8,7 @@ from PIL import Image
 
 from sevensteps.cli.main import run
 from sevensteps.data.pixels import read_pixels
-from sevensteps.data.store import place
+from sevensteps.data.stores import place
 
 
 @pytest.fixture

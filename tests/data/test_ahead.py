@@ -8,7 +8,7 @@ from PIL import Image
 
 from sevensteps.data.ahead import reading_ahead
 from sevensteps.data.sources import read_source
-from sevensteps.data.store import stores
+from sevensteps.data.stores import stores
 
 
 @pytest.fixture(autouse=True)

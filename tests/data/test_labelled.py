@@ -66,7 +66,7 @@ def test_labels_may_be_names_or_numbers(y, names):
     part = from_arrays({"train": (GREY, y)}).splits["train"]
     assert part.labels == names
     assert all(type(name) is str for name in part.labels)
-    assert part.names == ["#0", "#1", "#2", "#3"]
+    assert [*part.names] == ["#0", "#1", "#2", "#3"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_one_picture_is_a_batch_of_one_and_a_label():
 
 def test_a_part_keeps_pixels_labels_and_names_together():
     part = pictures().take([3, 0])
-    assert (part.pixels[:, 0, 0, 0].tolist(), part.labels.tolist(), part.names) == ([6, 0], [1, 0], ["z", "w"])
+    assert (part.pixels[:, 0, 0, 0].tolist(), part.labels.tolist(), [*part.names]) == ([6, 0], [1, 0], ["z", "w"])
 
 
 def test_a_part_shares_the_pixels_of_the_whole():

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from sevensteps.data import pixels as reading
-from sevensteps.data import store
+from sevensteps.data import store, stores
 from sevensteps.data.decode import Header
 from sevensteps.data.pixels import read_pixels
 from sevensteps.data.preprocessing import Preprocessing
-from sevensteps.data.store import stores_folder
+from sevensteps.data.stores import stores_folder
 from sevensteps.errors import RefusedPicture
 
 GREY = Preprocessing(1, 8, 8)
@@ -106,7 +106,7 @@ def test_a_size_that_the_sample_did_not_show_is_found_out(tmp_path, decoded):
 def test_pictures_that_have_no_say_do_not_choose_the_size(tmp_path):
     paths = pictures(tmp_path / "data")
     Image.new("RGB", (30, 30)).save(paths[4])
-    assert read_pixels("data", paths, choosing=[True] * 4 + [False]).preprocessing == GREY
+    assert read_pixels("data", paths, choosing=range(4)).preprocessing == GREY
 
 
 def test_the_size_that_fits_serves_those_who_ask_for_it(tmp_path, decoded):
@@ -162,7 +162,7 @@ def test_a_store_of_another_decoder_does_not_serve(tmp_path, decoded, monkeypatc
     read_pixels("data", paths)
     monkeypatch.setattr(store, "DECODER", store.DECODER + 1)
     monkeypatch.setattr(reading, "DECODER", store.DECODER)
-    monkeypatch.setattr(store.Table.__init__, "__defaults__", (store.DECODER,))
+    monkeypatch.setattr(store.Table.__init__, "__defaults__", (*store.Table.__init__.__defaults__[:-1], store.DECODER))
     read_pixels("data", paths)
     assert len(decoded) == 10
 
@@ -185,7 +185,7 @@ def test_the_stores_that_were_not_used_for_longest_make_room(tmp_path, monkeypat
     read_pixels("a", paths)  # used again
     size = files()[0].stat().st_size
     monkeypatch.setenv("SEVENSTEPS_CACHE_GB", str((2 * size + 100) / 1e9))
-    monkeypatch.setattr(store, "SPARE_BYTES", 0)
+    monkeypatch.setattr(stores, "SPARE_BYTES", 0)
     before = set(files())
     read_pixels("c", paths)
     assert len(files()) == 2
@@ -198,7 +198,7 @@ def test_where_there_is_no_room_the_pixels_are_in_memory_only_and_that_is_said(t
     if trouble == "budget":
         monkeypatch.setenv("SEVENSTEPS_CACHE_GB", "0")
     elif trouble == "disk":
-        monkeypatch.setattr(store, "SPARE_BYTES", 1 << 60)
+        monkeypatch.setattr(stores, "SPARE_BYTES", 1 << 60)
     else:
         (tmp_path / "cache").write_text("a file in the way")
     read = read_pixels("data", paths)

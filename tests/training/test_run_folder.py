@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sevensteps.data.pictures import PictureSet
 from sevensteps.errors import RequestError, StorageError
 from sevensteps.training.run_folder import RunFolder, environment, fingerprint
 
@@ -92,12 +93,20 @@ def test_the_environment_names_what_the_figures_depend_on() -> None:
     json.dumps(found, allow_nan=False)
 
 
-def test_a_fingerprint_changes_with_one_pixel_a_shape_a_type_or_a_name() -> None:
-    pixels = torch.zeros(2, 1, 3, 3, dtype=torch.uint8)
+def test_a_fingerprint_changes_with_one_pixel_a_shape_a_label_or_a_name() -> None:
+    def pictures(pixels: torch.Tensor, label: int = 0, rows: torch.Tensor | None = None) -> PictureSet:
+        return PictureSet(pixels, torch.tensor([0, label]), ["", ""], rows)
+
+    pixels = torch.zeros(2, 1, 3, 4, dtype=torch.uint8)
     other = pixels.clone()
     other[1, 0, 2, 2] = 1
-    variants = [[("x", pixels)], [("x", other)], [("x", pixels.view(2, 9))], [("x", pixels.int())], [("y", pixels)]]
-    assert len({fingerprint(parts) for parts in variants}) == len(variants)
-    assert fingerprint([("x", pixels)]) == fingerprint([("x", pixels.clone())])
-    assert fingerprint([("x", pixels[:, :, :, ::2])]) == fingerprint([("x", pixels[:, :, :, ::2].contiguous())])
-    assert fingerprint([("x", pixels[:0])]) != fingerprint([])
+    of = pictures(pixels)
+    variants = [
+        {"train": of}, {"valid": of}, {"train": of, "valid": of}, {"train": pictures(pixels, 1)},
+        {"train": pictures(other)}, {"train": pictures(pixels.view(2, 1, 4, 3))}, {"train": of.take([0])}, {},
+    ]  # fmt: skip
+    assert len(set(map(fingerprint, variants))) == len(variants)
+    assert fingerprint({"train": of}) == fingerprint({"train": pictures(pixels.clone())})
+    assert fingerprint({"train": pictures(other)}) == fingerprint(
+        {"train": pictures(other.flip(0), 0, torch.tensor([1, 0]))}
+    )

@@ -7,19 +7,19 @@ import time
 
 import click
 
-from ..data import store
+from ..data import stores
 from ..words import plural, visible
 
 
 def show_cache(data: str | None, *, clear: bool, as_json: bool) -> None:
     """The decoded pictures that are kept, of `data` or all, which are removed where `clear` says so."""
-    found = [it for it in store.stores() if data is None or it.where == store.place(data)]
-    freed = store.clear(data) if clear else None
+    found = [it for it in stores.stores() if data is None or it.where == stores.place(data)]
+    freed = stores.clear(data) if clear else None
     if as_json:
         rows = [
             {"data": it.where, "pictures": it.pictures, **it.preprocessing.to_dict(), "bytes": it.bytes} for it in found
         ]
-        facts = {"folder": str(store.stores_folder()), "budget_bytes": store.budget(), "stores": rows}
+        facts = {"folder": str(stores.stores_folder()), "budget_bytes": stores.budget(), "stores": rows}
         click.echo(json.dumps(facts if freed is None else {**facts, "freed_bytes": freed}, indent=2))
         return
     for it in found:
@@ -31,8 +31,8 @@ def show_cache(data: str | None, *, clear: bool, as_json: bool) -> None:
     if freed is not None:
         click.echo(f"removed: {_megabytes(freed)} are free again")
     else:
-        total, most = _megabytes(sum(it.bytes for it in found)), _megabytes(store.budget())
-        click.echo(f"{total} in {store.stores_folder()}, which may hold {most}")
+        total, most = _megabytes(sum(it.bytes for it in found)), _megabytes(stores.budget())
+        click.echo(f"{total} in {stores.stores_folder()}, which may hold {most}")
 
 
 def _megabytes(size: int) -> str:

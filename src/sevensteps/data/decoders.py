@@ -232,12 +232,6 @@ def as_status(values: Sequence[Any]) -> Status:
     return Header(*values) if len(values) == 3 else RefusedPicture(*values)
 
 
-def as_statuses(rows: Sequence[Sequence[Any]]) -> list[Status]:
-    """Many of them; those that say the same are one object."""
-    known: dict[tuple[Any, ...], Status] = {}
-    return [known.get(key) or known.setdefault(key, as_status(key)) for key in map(tuple, rows)]
-
-
 def from_status(status: Status) -> list[Any]:
     """A picture's status for JSON."""
     return list(status) if isinstance(status, Header) else [status.reason, status.message]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,8 +52,22 @@ class PictureSet:
     def take(self, indices: Sequence[int]) -> PictureSet:
         """The pictures at `indices`, as a set of their own."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        names = [self.names[i] for i in chosen.tolist()]
-        return PictureSet(self.store, self.labels[chosen], names, chosen if self.rows is None else self.rows[chosen])
+        rows = chosen if self.rows is None else self.rows[chosen]
+        return PictureSet(self.store, self.labels[chosen], Picked(self.names, chosen), rows)
+
+
+class Picked(Sequence[str]):
+    """Some of the names of a whole set, looked up when they are asked for."""
+
+    def __init__(self, names: Sequence[str], chosen: Tensor) -> None:
+        self.names, self.chosen = names, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: Any) -> Any:
+        chosen = self.chosen[index].tolist()
+        return self.names[chosen] if isinstance(chosen, int) else [self.names[it] for it in chosen]
 
 
 def numbered(data: LabelledData, split: str, vocab: Sequence[str]) -> PictureSet | Columns:

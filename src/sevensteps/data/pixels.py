@@ -6,29 +6,15 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..errors import StorageError
 from ..files import atomic_writer, make_folder
 from .decode import Header
-from .decoders import Status, decode_all, from_status
+from .decoders import Status, decode_all
 from .preprocessing import Preprocessing
-from .store import (
-    DECODER,
-    Older,
-    Pixels,
-    Progress,
-    Table,
-    as_pixels,
-    find_store,
-    finish,
-    locked,
-    room_for,
-    row_bytes,
-    stamp,
-    store_file,
-    write_at,
-)  # fmt: skip
+from .store import DECODER, Older, Pixels, Progress, Table, as_pixels, find_store, finish, row_bytes, stamps, write_at
+from .stores import locked, room_for, store_file
 
 SAMPLE = 64  # headers by which the size is guessed, before all have been seen
 
@@ -39,20 +25,19 @@ def read_pixels(
     preprocessing: Preprocessing | None = None,
     *,
     names: Sequence[str] | None = None,
-    choosing: Sequence[bool] | None = None,
+    choosing: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Pixels:
     """The pixels of the pictures at `paths`, from the store of `where` as far as it has them.
 
     `names` are what they are called there, from wherever they are looked at. `preprocessing` fixes size and channels;
-    where it is None they fit those pictures that are `choosing` (by default all). Where another process is just
+    where it is None they fit the pictures at the indices `choosing` (by default all). Where another process is just
     reading the same, its work is waited for and shared.
     """
-    stamps = [stamp(path) for path in paths]
     asked = preprocessing.to_dict() if preprocessing else None
-    sizes, times = [size for size, _ in stamps], [when for _, when in stamps]
-    wanted = Table(where, asked, {}, list(names or paths), sizes, times, [])
-    job = _Job(wanted, paths, preprocessing, [index for index in range(len(paths)) if not choosing or choosing[index]])
+    called = "".join(f"{name}\0" for name in names or paths).encode("utf-8", "surrogateescape")
+    wanted = Table(where, asked, called, *stamps(paths))
+    job = _Job(wanted, paths, preprocessing, range(len(paths)) if choosing is None else choosing)
     file = store_file(where, preprocessing)
     try:
         make_folder(file.parent)
@@ -95,7 +80,7 @@ class _Job:
         if older and older.table and older.table.decoder == DECODER:
             return Preprocessing.from_dict(older.table.preprocessing)
         some = self.deciding[:: max(1, len(self.deciding) // SAMPLE)]
-        headers = decode_all([self.paths[i] for i in some], [self.wanted.sizes[i] for i in some])
+        headers = decode_all([self.paths[i] for i in some], self.wanted.sizes[list(some)].tolist())
         return _fitting([status for decoded in headers for status in decoded.statuses])
 
     def fill(self, out: int, guess: Preprocessing, older: Older | None, progress: Progress) -> Table:
@@ -104,8 +89,7 @@ class _Job:
             statuses = _decode(out, self.wanted, self.paths, guess, older, progress)
             fits = self.preprocessing or _fitting([statuses[index] for index in self.deciding])
             if fits == guess:
-                rows = [from_status(status) for status in statuses]
-                return replace(self.wanted, preprocessing=guess.to_dict(), statuses=rows)
+                return self.wanted.with_statuses(guess, statuses)
             guess, older = fits, None
 
 
@@ -125,7 +109,7 @@ def _decode(
     new = [index for index, status in enumerate(statuses) if status is None]
     done = total - len(new)
     for first, decoded, pixels in decode_all(
-        [paths[index] for index in new], [wanted.sizes[index] for index in new], preprocessing
+        [paths[index] for index in new], wanted.sizes[new].tolist(), preprocessing
     ):
         for number, status in enumerate(decoded):
             statuses[new[first + number]] = status

@@ -11,7 +11,8 @@ from .labelled import LabelledData, Part
 from .listing import Listing, Refused
 from .pixels import read_pixels
 from .preprocessing import Preprocessing
-from .store import Progress, place
+from .store import Progress
+from .stores import place
 
 
 def read_listing(
@@ -22,17 +23,16 @@ def read_listing(
     `preprocessing` fixes size and channels; where it is None they fit the pictures, by their headers alone; the test
     pictures have no say in it.
     """
-    items = [(split, item) for split, items in listing.splits.items() for item in items]
     where = listing.where or str(listing.root)
-    names = [listing.relative(item.path) for _, item in items]
-    read = read_pixels(
-        place(where),
-        [item.path for _, item in items],
-        preprocessing,
-        names=names,
-        choosing=[split != "test" for split, _ in items],
-        progress=progress,
-    )
+    paths = [item.path for items in listing.splits.values() for item in items]
+    names = [listing.relative(path) for path in paths]
+    choosing: list[int] = []
+    start = 0
+    for split, items in listing.splits.items():
+        choosing += range(start, start + len(items)) if split != "test" else ()
+        start += len(items)
+    chosen = choosing if len(choosing) < len(paths) else None
+    read = read_pixels(place(where), paths, preprocessing, names=names, choosing=chosen, progress=progress)
     data = LabelledData(where, {}, read.preprocessing, list(listing.refused), notes=[read.note] if read.note else [])
     seen = Counter(status for status in read.statuses if not isinstance(status, RefusedPicture))
     for header, count in seen.items():

@@ -13,14 +13,17 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.pictures import PictureSet
 from ..errors import RequestError
 from ..files import csv_text, make_folder, storage_errors, write_json, write_text
+
+AT_ONCE = 4096  # pictures whose pixels are looked at together
 
 
 class RunFolder:
@@ -95,12 +98,15 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def fingerprint(parts: Iterable[tuple[str, Any]]) -> str:
-    """The SHA-256 of named tensors: the same for the same pictures, labels and splits."""
+def fingerprint(splits: Mapping[str, PictureSet]) -> str:
+    """The SHA-256 of the pixels and labels of named splits: the same for the same pictures, labels and splits."""
     digest = hashlib.sha256()
-    for name, tensor in parts:
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+    for split, pictures in splits.items():
+        digest.update(f"{split} pixels {(len(pictures), *pictures.store.shape[1:])} {pictures.store.dtype}\n".encode())
+        for part in torch.arange(len(pictures)).split(AT_ONCE):
+            digest.update(pictures.pixels_of(part).numpy().tobytes())
+        digest.update(f"{split} labels {tuple(pictures.labels.shape)} {pictures.labels.dtype}\n".encode())
+        digest.update(pictures.labels.numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -186,12 +186,8 @@ def _describe(run: RunFolder, asked: dict[str, Any], name: str, recipe: Recipe, 
         "preprocessing": dls.preprocessing.rule if dls.preprocessing else None,
     }  # fmt: skip
     run.write_config(asked | {"recipe": chosen})
-    parts = [
-        (f"{split} {what}", getattr(loader.collection, what))
-        for split, loader in dls.splits.items()
-        for what in ("pixels", "labels")
-    ]
-    facts = {"fingerprint": fingerprint(parts), "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes}
+    fingerprinted = fingerprint({split: loader.collection for split, loader in dls.splits.items()})
+    facts = {"fingerprint": fingerprinted, "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes}
     refused = [refused._asdict() for refused in dls.refused]
     run.write_json("data.json", {**facts, "notes": dls.notes, "refused": refused})
 
