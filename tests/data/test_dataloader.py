@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import TensorDataset
 
 from sevensteps.data.augment import Flip, Shift
+from sevensteps.data.columns import Columns
 from sevensteps.data.dataloader import DataLoader
 from sevensteps.errors import DataError, RequestError
 
@@ -208,3 +209,19 @@ def test_nothing_gives_no_batches():
     for drop_last in (False, True):
         loader = DataLoader([], 4, shuffle=True, drop_last=drop_last)
         assert (loader.n, len(loader), list(loader)) == (0, 0, [])
+
+
+@pytest.mark.parametrize(("free", "copied"), [(10_000, True), (100, False)])
+def test_for_a_gpu_what_fits_is_copied_there_once(monkeypatch, free, copied):
+    """Played on the CPU: which copies are made, and that the batches are the same."""
+    data = Columns([torch.arange(40.0).view(20, 2), torch.arange(20)])
+    made = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 0))
+    monkeypatch.setattr(Columns, "to", lambda self, device: made.append(str(device)) or Columns(self.tensors))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)
+    dl, gpu = DataLoader(data, 6, shuffle=True), torch.device("cuda")
+    for epoch in (1, 2):
+        there = list(dl.batches(seed=0, epoch=epoch, device=gpu))
+        here = list(dl.batches(seed=0, epoch=epoch))
+        assert all(torch.equal(a, b) for pair in zip(there, here, strict=True) for a, b in zip(*pair, strict=True))
+    assert made == (["cuda"] if copied else [])

@@ -30,6 +30,15 @@ class Columns:
         return len(self.tensors[0])
 
     @property
+    def nbytes(self) -> int:
+        """How many bytes of memory the tensors take."""
+        return sum(column.nbytes for column in self.tensors)
+
+    def to(self, device: torch.device) -> Columns:
+        """The same rows on another device."""
+        return Columns([column.to(device) for column in self.tensors], single=self.single)
+
+    @property
     def labels(self) -> Tensor:
         """The second column: the targets."""
         return self.tensors[1]

@@ -17,6 +17,8 @@ from ..randomness import generator, permutation
 from .augment import Augment
 from .columns import Batched, as_batched
 
+PART = 0.4  # of a GPU's free memory that the data may take
+
 
 class DataLoader:
     """Mini-batches of a collection: a tuple of stacked columns each, or one tensor where items are no tuples.
@@ -44,6 +46,7 @@ class DataLoader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.augment, self.seed = augment, seed
         self.epoch = 0
+        self._copy: tuple[torch.device, Batched] | None = None  # of the collection, on a GPU
         self.indices = torch.empty(0, dtype=torch.int64)  # of the batch given last
 
     @property
@@ -65,15 +68,30 @@ class DataLoader:
             return torch.arange(self.n)
         return torch.from_numpy(permutation(self.n, seed, "order", epoch))
 
-    def batches(self, *, seed: int, epoch: int) -> Iterator[Any]:
-        """The batches of one epoch, the same for the same seed and epoch."""
-        order = self.order(seed=seed, epoch=epoch)
+    def batches(self, *, seed: int, epoch: int, device: torch.device | None = None) -> Iterator[Any]:
+        """The batches of one epoch, the same for the same seed and epoch.
+
+        For a GPU, tensors that take no more than a part of its free memory are copied there once: a batch is then
+        gathered and augmented there. Other batches come as they are, and are the caller's to copy.
+        """
+        order, collection = self.order(seed=seed, epoch=epoch), self.collection
+        if device and device.type == "cuda":
+            collection = self._resident(device)
+            order = order.to(device)  # once an epoch, not a piece of it each step
         for step in range(len(self)):
             self.indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = self.collection.take_batch(self.indices)
+            batch = collection.take_batch(self.indices)
             if self.augment:
                 batch = _augmented(batch, self.augment, generator(seed, "augment", epoch, step))
             yield batch
+
+    def _resident(self, device: torch.device) -> Batched:
+        """The collection on `device`, where it is tensors and leaves most of the memory free; else as it is."""
+        if self._copy is None or self._copy[0] != device:
+            collection: Any = self.collection
+            fits = hasattr(collection, "nbytes") and collection.nbytes < PART * torch.cuda.mem_get_info(device)[0]
+            self._copy = device, collection.to(device) if fits else collection
+        return self._copy[1]
 
 
 def _augmented(batch: Any, augment: Augment, draws: torch.Generator) -> Any:

@@ -31,6 +31,16 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of memory their tensors take."""
+        return self.store.nbytes + self.labels.nbytes
+
+    def to(self, device: torch.device) -> PictureSet:
+        """The same pictures on another device."""
+        rows = None if self.rows is None else self.rows.to(device)
+        return PictureSet(self.store.to(device), self.labels.to(device), self.names, rows)
+
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         label = int(self.labels[index])
         return as_input(self.pixels_of(torch.tensor([index % len(self)]))[0]), label
@@ -42,12 +52,13 @@ class PictureSet:
 
     def pixels_of(self, indices: Tensor) -> Tensor:
         """The pixels (uint8, N×C×H×W) of the pictures at `indices` (int64, N): one gather."""
+        indices = indices.to(self.store.device)
         rows = indices if self.rows is None else self.rows.index_select(0, indices)
         return self.store.index_select(0, rows)
 
     def take_batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """`xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`."""
-        return as_input(self.pixels_of(indices)), self.labels.index_select(0, indices)
+        return as_input(self.pixels_of(indices)), self.labels.index_select(0, indices.to(self.labels.device))
 
     def take(self, indices: Sequence[int]) -> PictureSet:
         """The pictures at `indices`, as a set of their own."""

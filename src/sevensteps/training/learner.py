@@ -266,7 +266,7 @@ class Learner:
 
     def _batches(self, dl: Any) -> Iterator[Any]:
         if isinstance(dl, DataLoader):
-            return dl.batches(seed=self.seed, epoch=self.epoch)
+            return dl.batches(seed=self.seed, epoch=self.epoch, device=self.device)
         seed_torch(seed_for(self.seed, "order", self.epoch))  # torch's loaders draw from the global generator
         return iter(dl)
 
