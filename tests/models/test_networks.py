@@ -79,10 +79,10 @@ def test_count_operations_equals_what_is_computed_by_hand() -> None:
 
 def test_count_operations_leaves_the_model_in_the_mode_it_was_in() -> None:
     model = networks.convnet((1, 8, 8), 2)
-    before = model.state_dict()["1.2.running_mean"].clone()
+    before = model.state_dict()["1.1.running_mean"].clone()
     networks.count_operations(model, (1, 8, 8))
     assert model.training
-    assert torch.equal(model.state_dict()["1.2.running_mean"], before)
+    assert torch.equal(model.state_dict()["1.1.running_mean"], before)
 
 
 def test_a_network_for_data_normalises_by_the_training_pictures() -> None:

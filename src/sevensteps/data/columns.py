@@ -50,8 +50,8 @@ class Columns:
 
     def take_batch(self, indices: Tensor) -> Any:
         """The rows at `indices` of every column."""
-        rows = tuple(column.index_select(0, indices.to(column.device)) for column in self.tensors)
-        return rows[0] if self.single else rows
+        rows = [column.index_select(0, indices.to(column.device)) for column in self.tensors]
+        return rows[0] if self.single else tuple(rows)
 
 
 class Items:

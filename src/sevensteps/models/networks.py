@@ -20,6 +20,7 @@ from .registry import create, for_data, names, register
 
 __all__ = ["convnet", "create", "for_data", "linear", "names", "register", "resnet", "resnet18", "simple_net"]
 
+TINY_PX = 16  # up to this side every pixel counts; above it every second one is looked around from
 SMALL_PX = 64  # up to this side a picture is looked at in full size; above it the first layers shrink it
 
 
@@ -43,12 +44,15 @@ def simple_net(input_shape: tuple[int, ...], classes: int, *, hidden: int = 30) 
 
 @register
 def convnet(input_shape: tuple[int, ...], classes: int, *, width: int = 16) -> nn.Module:
-    """Three convolutions for pictures up to about 64 px; the first has `width` channels, the last four times that."""
+    """Four convolutions for pictures up to about 64 px; the first has `width` channels, the last four times that."""
+    channels, height, side = _picture(input_shape)
+    tiny = min(height, side) <= TINY_PX
     return nn.Sequential(
         _normalize(input_shape),
-        Conv(_picture(input_shape)[0], width, kernel=5, pool=True),
+        Conv(channels, width, kernel=5, stride=1 if tiny else 2),
         Conv(width, 2 * width, pool=True),
         Conv(2 * width, 4 * width),
+        Conv(4 * width, 4 * width),
         GlobalMaxPool(),
         nn.Linear(4 * width, classes),
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from .callbacks import (
 )
 from .checks import check_count, check_lr, count_batches
 from .losses import cross_entropy
-from .machine import at_work, choose_precision, in_precision
+from .machine import at_work, choose_precision, in_fast_layout, in_precision
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
@@ -74,7 +74,7 @@ class Learner:
         self.lr = self.default_lr = check_lr(lr)
         self.device = choose_device(device)
         if isinstance(model, nn.Module):
-            self.model = model.to(self.device)
+            self.model = in_fast_layout(model.to(self.device))
         else:  # its weights are the caller's own tensors, so the batches go to them
             self.model = FunctionModel(model)
             self.device = next(self.model.parameters()).device
@@ -276,12 +276,13 @@ class Learner:
         self.pictures = len(self.yb)
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
-        if not isinstance(batch, Sequence) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+        xb, yb = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (None, None)
+        if not isinstance(xb, Tensor) or not isinstance(yb, Tensor):
             raise RequestError(
                 f"a batch is a {type(batch).__name__} that is no pair of tensors",
                 hint="each item of the data must be (input, target), of tensors or numbers",
             )
-        return batch[0].to(self.device, non_blocking=True), batch[1].to(self.device, non_blocking=True)
+        return xb.to(self.device, non_blocking=True), yb.to(self.device, non_blocking=True)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:

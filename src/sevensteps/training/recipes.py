@@ -47,7 +47,7 @@ def recipe_for(network: str, pictures: int, preprocessing: Preprocessing) -> Rec
     else:
         flips = (Flip(),) if preprocessing.channels == 3 else ()
         epochs, lr, augment = (
-            8,
+            4 if network == "convnet" else 8,
             1e-2 if network == "convnet" else 5e-3,
             Chain((Shift(max(1, round(side / 16))), *flips)),
         )
