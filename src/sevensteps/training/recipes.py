@@ -48,7 +48,7 @@ def recipe_for(network: str, pictures: int, preprocessing: Preprocessing) -> Rec
         flips = (Flip(),) if preprocessing.channels == 3 else ()
         epochs, lr, augment = (
             4 if network == "convnet" else 8,
-            1e-2 if network == "convnet" else 5e-3,
+            2e-2 * math.sqrt(batch_size / 256) if network == "convnet" else 5e-3,
             Chain((Shift(max(1, round(side / 16))), *flips)),
         )
     epochs = max(epochs, min(EPOCHS_AT_MOST, MOST_STEPS // steps))
