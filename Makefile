@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick format clean
+.PHONY: demo test quick format bench clean
 
 demo: .venv/.installed
 	$(BIN)/sevensteps train
@@ -16,6 +16,9 @@ quick: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: .venv/.installed-dev
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf .venv

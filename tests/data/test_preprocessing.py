@@ -172,3 +172,8 @@ def test_real_photographs_become_batches(flowers):
     assert xb.min() >= 0
     assert xb.max() <= 1
     assert xb.std() > 0.1
+
+
+def test_few_and_many_pixels_become_the_same_bits():
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(1000)
+    assert torch.equal(as_input(pixels)[:256], as_input(pixels[:256]))

@@ -126,3 +126,14 @@ def test_a_model_from_a_folder_answers_the_same_by_its_faster_engine(folder):
         assert torch.allclose(predictor.probabilities(pixels), slow.probabilities(pixels), atol=1e-5)
     assert "engine" in vars(predictor)
     assert "engine" not in vars(slow)
+
+
+def test_probabilities_are_the_softmax_of_the_preds_however_large(folder):
+    predictor = Predictor(folder)
+    predictor.in_memory, predictor.model = True, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        predictor.model[1].weight.mul_(1000)
+    pixels = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8)
+    probabilities = predictor.probabilities(pixels)
+    assert torch.allclose(probabilities, predictor.preds(pixels / 255).softmax(1), atol=1e-6)
+    assert torch.allclose(probabilities.sum(1), torch.ones(30))

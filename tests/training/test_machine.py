@@ -128,3 +128,12 @@ def test_a_number_of_threads_that_was_set_is_left(monkeypatch):
     before = torch.get_num_threads()
     with at_work(None, CPU):
         assert torch.get_num_threads() == before
+
+
+def test_convolutions_are_laid_out_channels_last_whoever_made_them():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    x, y = torch.rand(8, 3, 9, 9), torch.arange(8) % 2
+    learn = Learner(DataLoaders(DataLoader(list(zip(x, y, strict=True)), 4)), model, quiet=True)
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert learn.model is model
+    learn.fit(1, 0.1)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SIDE = 4096  # pixels
+SMALL = (
+    100_000  # values: below that NumPy is as fast, and wakes no threads, which would get in the way of other engines
+)
 MIN_SQUARE = 8  # pixels; the smallest side chosen for pictures of several sizes
 
 
@@ -132,4 +135,6 @@ def as_input(pixels: Tensor) -> Tensor:
 
     if pixels.dtype != torch.uint8:
         raise RequestError(f"pixels must be uint8, not {pixels.dtype}", hint="they are divided by 255 only once")
+    if pixels.device.type == "cpu" and pixels.numel() < SMALL:
+        return torch.from_numpy(pixels.numpy() / np.float32(255))
     return pixels.to(torch.float32) / 255

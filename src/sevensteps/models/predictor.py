@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -74,7 +75,7 @@ class Predictor:
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Probabilities of the classes (float32, N×classes) for pixels (uint8, N×C×H×W)."""
-        return self.preds(as_input(pixels)).softmax(1)
+        return _softmax(self.preds(as_input(pixels)))
 
     def preds(self, xb: Tensor) -> Tensor:
         """Raw scores (float32, N×classes, on the CPU) for inputs (float32, N×C×H×W, 0 to 1)."""
@@ -101,3 +102,10 @@ class Predictor:
         rows = iter(self.probabilities(torch.stack(good)) if good else ())
         for item in waiting:
             yield item if isinstance(item, RefusedPicture) else self.of_probabilities(next(rows))
+
+
+def _softmax(preds: Tensor) -> Tensor:
+    """By NumPy: torch's own, even of one row, wakes its threads, which then get in the way of ONNX Runtime's."""
+    scores = preds.numpy()
+    exponentials = np.exp(scores - scores.max(1, keepdims=True))
+    return torch.from_numpy(exponentials / exponentials.sum(1, keepdims=True))
