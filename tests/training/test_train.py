@@ -20,6 +20,7 @@ from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.samples import digits
 from sevensteps.errors import DataError, RequestError, StorageError, TrainingError
 from sevensteps.models.model_folder import ModelFolder
+from sevensteps.training.keepers import StepLog
 from sevensteps.training.result import TrainingResult, Watcher
 from sevensteps.training.run_folder import RunFolder
 
@@ -380,3 +381,14 @@ def test_a_picture_whose_name_is_a_formula_is_safe_in_the_tables(folders: Path, 
 @pytest.mark.slow
 def test_the_defaults_reach_98_percent_on_the_digits(tmp_path: Path) -> None:
     assert train(out=tmp_path).scored["valid"].evaluation.accuracy.value >= 0.98
+
+
+def test_the_threads_that_were_told_are_those_that_train_also_beside_other_programs(tmp_path, monkeypatch):
+    """The number in the record is that of every step: the Learner does not choose once more."""
+    cores = torch.get_num_threads()
+    monkeypatch.setattr("sevensteps.training.machine.serving_threads", lambda most: pytest.fail("chose again"))
+    seen = []
+    real = StepLog.after_step
+    monkeypatch.setattr(StepLog, "after_step", lambda self: (seen.append(torch.get_num_threads()), real(self)))
+    result = train(epochs=1, threads=cores, out=tmp_path)
+    assert set(seen) == {cores} == {result.run.read_json("environment.json")["threads"]}

@@ -97,9 +97,9 @@ def _train(
         folder.reserve(run.model)  # a disk that is full is found out now, not after the training
         learn = Learner(
             dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay), metrics=accuracy,
-            seed=seed, device=device, precision=asked["precision"], quiet=True,
+            seed=seed, device=device, precision=asked["precision"], threads=torch.get_num_threads(), quiet=True,
         )  # fmt: skip
-        facts |= {"precision": learn.precision, "threads": torch.get_num_threads(), "device": str(device)}
+        facts |= {"precision": learn.precision, "threads": learn.threads, "device": str(device)}
         run.write_json("environment.json", environment(device) | {"precision": learn.precision})
         watcher.model(facts, recipe)
     except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
