@@ -99,3 +99,15 @@ def test_where_onnx_runtime_cannot_torch_answers(monkeypatch, there):
     used, run = make_engine(Strange(), CPU, (1, 2, 2))
     assert used == "torch"
     assert run(torch.ones(3, 1, 2, 2)).tolist() == [[1.0, 1.0]] * 3
+
+
+@pytest.mark.parametrize("pool", [[], [nn.MaxPool2d(2)]])
+def test_a_batch_norm_without_weights_is_folded_too(pool):
+    model, xb = (
+        nn.Sequential(nn.Conv2d(1, 4, 3), *pool, nn.BatchNorm2d(4, affine=False)).train(),
+        torch.rand(9, 1, 8, 8),
+    )
+    answers(model, xb)
+    folded = fold_batch_norms(model.eval())
+    assert batch_norms(folded) == 0
+    assert torch.allclose(answers(folded, xb), answers(model, xb), atol=1e-5)

@@ -54,7 +54,7 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
             norm = sequence[at + 2] if pooled and at + 2 < len(sequence) else second
             if type(first) is not nn.Conv2d or not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
                 continue
-            if pooled and not bool((norm.weight > 0).all()):
+            if pooled and norm.affine and not bool((norm.weight > 0).all()):
                 continue
             sequence[at] = fuse_conv_bn_eval(first, norm)
             sequence[at + 1 + pooled] = nn.Identity()
