@@ -117,9 +117,10 @@ def test_disturbed_but_faster_all_threads_stay(monkeypatch):
 
 
 def test_the_trial_leaves_the_threads_as_they_were():
-    before = torch.get_num_threads()
+    before, drawn = torch.get_num_threads(), torch.get_rng_state()
     assert 1 <= serving_threads(before) <= before
     assert torch.get_num_threads() == before
+    assert torch.equal(torch.get_rng_state(), drawn)  # nor does it draw from the caller's generator
 
 
 def test_a_number_of_threads_that_was_set_is_left(monkeypatch):
