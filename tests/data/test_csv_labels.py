@@ -20,7 +20,8 @@ def write(folder: Path, text: str | bytes, *pictures: str) -> Path:
 def shown(file: Path) -> dict[str, list[tuple[str, str]]]:
     listing = list_csv(file)
     return {
-        split: [(listing.relative(path), label) for path, label in items] for split, items in listing.splits.items()
+        split: [*zip(map(listing.relative, files.paths), files.labels, strict=True)]
+        for split, files in listing.splits.items()
     }
 
 
@@ -64,7 +65,7 @@ def test_missing_files_are_listed_and_the_rest_goes_on(tmp_path):
     listing = list_csv(
         write(tmp_path, f"path,label\na.png,3\nno.png,7\n{'n' * 300},7\nx\0y.png,7\nb.png,7\n", "a.png", "b.png")
     )
-    assert [Path(item.path).name for item in listing.splits["train"]] == ["a.png", "b.png"]
+    assert [Path(path).name for path in listing.splits["train"].paths] == ["a.png", "b.png"]
     assert [(path, reason) for path, reason, _ in listing.refused] == [
         ("no.png", "missing"),
         ("n" * 300, "missing"),
@@ -98,7 +99,7 @@ def test_paths_start_at_the_csv_and_may_lead_out_of_its_folder(tmp_path):
     text = f"path,label\nsub/a.png,3\n../beside.png,7\n{tmp_path / 'other.png'},7\n"
     listing = list_csv(write(folder, text, "sub/a.png"))
     assert listing.refused == []
-    assert [Path(path).resolve() for path, _ in listing.splits["train"]] == [
+    assert [Path(path).resolve() for path in listing.splits["train"].paths] == [
         folder / "sub" / "a.png",
         tmp_path / "beside.png",
         tmp_path / "other.png",

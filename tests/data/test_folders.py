@@ -18,7 +18,8 @@ def touch(root: Path, *names: str) -> Path:
 
 def shown(listing: Listing) -> dict[str, list[tuple[str, str]]]:
     return {
-        split: [(listing.relative(path), label) for path, label in items] for split, items in listing.splits.items()
+        split: [*zip(map(listing.relative, files.paths), files.labels, strict=True)]
+        for split, files in listing.splits.items()
     }
 
 
@@ -49,7 +50,7 @@ def test_class_folders_alone_are_all_for_training(tmp_path):
 
 def test_a_class_may_be_called_test(tmp_path):
     touch(tmp_path, "control/1.png", "test/1.png", "valid/1.png")
-    assert [label for _, label in list_folder(tmp_path).splits["train"]] == ["control", "test", "valid"]
+    assert list_folder(tmp_path).splits["train"].labels == ["control", "test", "valid"]
 
 
 def test_validation_and_test_without_train_are_no_classes(tmp_path):
@@ -62,7 +63,7 @@ def test_validation_and_test_without_train_are_no_classes(tmp_path):
 
 def test_subfolders_of_a_class_belong_to_the_class(tmp_path):
     touch(tmp_path, "train/crow/near/1.png", "train/crow/far/away/2.png", "train/heron/3.png")
-    assert [label for _, label in list_folder(tmp_path).splits["train"]] == ["crow", "crow", "heron"]
+    assert list_folder(tmp_path).splits["train"].labels == ["crow", "crow", "heron"]
 
 
 def test_a_file_beside_the_class_folders_is_refused(tmp_path):

@@ -117,6 +117,10 @@ def test_a_gzip_bomb_is_read_no_further_than_announced(tmp_path: Path, monkeypat
             read.append(count)
             return self.file.read(count)
 
+        def readinto(self, buffer: np.ndarray) -> int | None:
+            read.append(len(buffer))
+            return self.file.readinto(buffer)
+
     monkeypatch.setattr(module, "_read", lambda file, path: unpatched(Counting(file), path))
     with pytest.raises(DataError, match="found more"):
         read_idx(path)

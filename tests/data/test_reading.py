@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from sevensteps.data.folders import list_folder
-from sevensteps.data.listing import Labelled, Listing
+from sevensteps.data.listing import Files, Listing
 from sevensteps.data.preprocessing import Preprocessing
 from sevensteps.data.reading import read_listing
 
@@ -18,7 +18,7 @@ def save(path: Path, value: int = 0, size: tuple[int, int] = (8, 8), mode: str =
 
 
 def listing_of(root: Path, *paths: Path) -> Listing:
-    return Listing(root, {"train": [Labelled(str(path), path.parent.name) for path in paths]})
+    return Listing(root, {"train": Files([*map(str, paths)], [path.parent.name for path in paths])})
 
 
 def test_pictures_keep_their_order_and_their_labels(tmp_path):
@@ -26,7 +26,7 @@ def test_pictures_keep_their_order_and_their_labels(tmp_path):
     part = read_listing(listing_of(tmp_path, *paths)).splits["train"]
     assert part.x[:, 0, 0, 0].tolist() == list(range(200))
     assert part.labels == [str(n % 3) for n in range(200)]
-    assert part.names == [f"{n % 3}/{n}.png" for n in range(200)]
+    assert [*part.names] == [f"{n % 3}/{n}.png" for n in range(200)]
 
 
 def test_a_refused_picture_is_listed_and_the_rest_goes_on(tmp_path):
@@ -35,7 +35,7 @@ def test_a_refused_picture_is_listed_and_the_rest_goes_on(tmp_path):
     paths[3].unlink()
     data = read_listing(listing_of(tmp_path, *paths))
     assert data.splits["train"].x[:, 0, 0, 0].tolist() == [0, 2, 4]
-    assert data.splits["train"].names == ["a/0.png", "a/2.png", "a/4.png"]
+    assert [*data.splits["train"].names] == ["a/0.png", "a/2.png", "a/4.png"]
     assert [(path, reason) for path, reason, _ in data.refused] == [
         ("a/1.png", "not-a-picture"),
         ("a/3.png", "missing"),

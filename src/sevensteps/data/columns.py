@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import TensorDataset, default_collate
 
 from ..errors import DataError
+
+Indices = Sequence[int] | NDArray[np.int64]
 
 
 class Batched(Protocol):
@@ -43,10 +47,10 @@ class Columns:
         """The second column: the targets."""
         return self.tensors[1]
 
-    def take(self, indices: Sequence[int]) -> Columns:
+    def take(self, indices: Indices) -> Columns:
         """The rows at `indices`, as columns of their own."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return Columns([column[chosen] for column in self.tensors], single=self.single)
+        return Columns([column.index_select(0, chosen) for column in self.tensors], single=self.single)
 
     def take_batch(self, indices: Tensor) -> Any:
         """The rows at `indices` of every column."""

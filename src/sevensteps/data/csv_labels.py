@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import DataError
-from .listing import SPLIT_NAMES, Labelled, Listing, Refused
+from .listing import SPLIT_NAMES, Files, Listing, Refused
 
 PATH_COLUMNS = ("path", "fname", "file_name", "filepath", "filename", "name", "image")
 YES, NO = {"true", "1", "yes", "t"}, {"false", "0", "no", "f", ""}
@@ -63,7 +63,7 @@ def list_csv(file: str | Path) -> Listing:
                 Refused(name, "duplicate", f"line {number} names a file that line {first} names too")
             )
         else:
-            listing.splits.setdefault(split, []).append(Labelled(str(path), label))
+            listing.splits.setdefault(split, Files()).add(str(path), label)
     return listing
 
 

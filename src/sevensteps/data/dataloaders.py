@@ -148,7 +148,7 @@ class DataLoaders:
         if "valid" not in sets:
             whole = sets["train"]
             train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction, vocab)
-            sets |= {"train": whole.take(train.tolist()), "valid": whole.take(valid.tolist())}
+            sets |= {"train": whole.take(train), "valid": whole.take(valid)}
             notes.append(
                 f"no validation pictures were given: {len(valid):,} of the {len(whole):,} training pictures are set "
                 f"aside for validation (stratified by class, seed {seed})"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .find import LITTER, find_pictures
-from .listing import SPLIT_NAMES, Labelled, Listing, Refused
+from .listing import SPLIT_NAMES, Files, Listing, Refused
 
 
 def list_folder(root: str | Path) -> Listing:
@@ -71,17 +71,17 @@ def _refuse(listing: Listing, path: str | Path, reason: str, message: str) -> No
 def _list_classes(listing: Listing, folder: Path, split: str) -> None:
     """Add the files of every class folder in `folder`; a file beside the class folders has no label."""
     pictures, refused = find_pictures(folder)
-    listing.splits[split] = []
+    files = listing.splits[split] = Files()
     start = len(os.path.join(folder, "")) if str(folder) != "." else 0  # noqa: PTH118 - with its last slash
     for path in pictures:
         label, inside, _ = path[start:].partition(os.sep)
         if inside:
-            listing.splits[split].append(Labelled(path, label))
+            files.add(path, label)
         else:
             _refuse(listing, path, "no-label", "lies beside the class folders, so it has no label")
     for path, error in refused:
         _refuse(listing, path, error.reason, error.message)
-    met = {path[start:].partition(os.sep)[0] for path in [*pictures, *(path for path, _ in refused)]}
+    met = {*files.labels, *(path[start:].partition(os.sep)[0] for path, _ in refused)}
     for child in _children(folder)[0]:
         if child.name not in met:
             _refuse(listing, child, "empty", "is a class folder without files, so it is no class")

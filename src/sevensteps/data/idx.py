@@ -26,7 +26,7 @@ NAME = re.compile(
     re.IGNORECASE,
 )
 MAX_BYTES = 4 << 30  # EMNIST's largest file has 0.55 GB; more is a mistake or a bomb
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -34,6 +34,7 @@ Labels = npt.NDArray[np.int64]
 
 class _Readable(Protocol):
     def read(self, count: int, /) -> bytes: ...
+    def readinto(self, buffer: Any, /) -> int | None: ...
 
 
 def load_idx(folder: Path) -> dict[str, tuple[Pixels, Labels]]:
@@ -139,9 +140,8 @@ def _read(file: _Readable, path: Path) -> npt.NDArray[Any]:
         )
     numbers = np.empty(announced, np.uint8)
     filled = 0
-    while filled < announced and (chunk := file.read(min(CHUNK_BYTES, announced - filled))):
-        numbers[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        filled += len(chunk)
+    while filled < announced and (count := file.readinto(numbers[filled : filled + CHUNK_BYTES])):
+        filled += count
     if filled < announced:
         raise _not_as_expected(path, f"{announced:,} bytes of numbers, as the header announces", f"{filled:,}")
     if file.read(1):  # for gzip, this also checks the checksum at its end

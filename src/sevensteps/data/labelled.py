@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -11,21 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .listing import Refused
+from .names import Names
 from .preprocessing import Preprocessing
-
-
-class Numbered(Sequence[str]):
-    """The names "#0", "#1" … of what has no names, made when they are asked for."""
-
-    def __init__(self, prefix: str, count: int) -> None:
-        self.prefix, self.numbers = prefix, range(count)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        numbers = self.numbers[index]
-        return f"{self.prefix}{numbers}" if isinstance(numbers, int) else [f"{self.prefix}{it}" for it in numbers]
 
 
 class Part(NamedTuple):
@@ -88,9 +76,8 @@ def from_arrays(arrays: dict[str, tuple[Any, Any]], where: str = "the arrays") -
             )
         if inputs.dtype == np.uint8:
             preprocessing = preprocessing or Preprocessing(*inputs.shape[1:])
-        names = Numbered(f"{split} #" if len(arrays) > 1 else "#", len(inputs))
-        known: dict[str, str] = {}  # so that each class name is one object, however many pictures have it
-        parts[split] = Part(inputs, [known.setdefault(name, name) for name in map(str, labels.tolist())], names)
+        names = Names.counted(f"{split} #" if len(arrays) > 1 else "#", len(inputs))
+        parts[split] = Part(inputs, [sys.intern(str(label)) for label in labels.tolist()], names)
     labels = np.asarray(_on_cpu(arrays["train"][1])) if "train" in arrays else np.empty(0)
     vocab = [str(number) for number in np.unique(labels)] if labels.dtype.kind in "iu" else None  # 2 before 10
     return LabelledData(where, parts, preprocessing, vocab=vocab)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +27,20 @@ class Refused(NamedTuple):
     message: str
 
 
-class Labelled(NamedTuple):
-    """One file and the name of its class."""
+@dataclass
+class Files:
+    """Labelled files: the path of each, and the name of its class."""
 
-    path: str
-    label: str
+    paths: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def add(self, path: str, label: str) -> None:
+        """One more."""
+        self.paths.append(path)
+        self.labels.append(sys.intern(label))  # a class's name is one object, however many files have it
 
 
 @dataclass
@@ -41,7 +51,7 @@ class Listing:
     """
 
     root: Path
-    splits: dict[str, list[Labelled]] = field(default_factory=dict)
+    splits: dict[str, Files] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     where: str = ""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .columns import Columns
+from .columns import Columns, Indices
 from .labelled import LabelledData
 from .listing import check_known
+from .names import Names
 from .preprocessing import as_input
 
 
@@ -60,25 +61,12 @@ class PictureSet:
         """`xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`."""
         return as_input(self.pixels_of(indices)), self.labels.index_select(0, indices.to(self.labels.device))
 
-    def take(self, indices: Sequence[int]) -> PictureSet:
+    def take(self, indices: Indices) -> PictureSet:
         """The pictures at `indices`, as a set of their own."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        rows = chosen if self.rows is None else self.rows[chosen]
-        return PictureSet(self.store, self.labels[chosen], Picked(self.names, chosen), rows)
-
-
-class Picked(Sequence[str]):
-    """Some of the names of a whole set, looked up when they are asked for."""
-
-    def __init__(self, names: Sequence[str], chosen: Tensor) -> None:
-        self.names, self.chosen = names, chosen
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        chosen = self.chosen[index].tolist()
-        return self.names[chosen] if isinstance(chosen, int) else [self.names[it] for it in chosen]
+        rows = chosen if self.rows is None else self.rows.index_select(0, chosen)
+        names = Names(self.names.__getitem__, chosen.numpy())
+        return PictureSet(self.store, self.labels.index_select(0, chosen), names, rows)
 
 
 def numbered(data: LabelledData, split: str, vocab: Sequence[str]) -> PictureSet | Columns:
@@ -86,6 +74,6 @@ def numbered(data: LabelledData, split: str, vocab: Sequence[str]) -> PictureSet
     x, labels, names = data.splits[split]
     check_known(labels, vocab, split, data.where)
     index = {name: number for number, name in enumerate(vocab)}
-    y = torch.tensor([index[label] for label in labels], dtype=torch.int64)
+    y = torch.from_numpy(np.fromiter(map(index.__getitem__, labels), np.int64, len(labels)))
     inputs = torch.from_numpy(x)
     return PictureSet(inputs, y, names) if inputs.dtype == torch.uint8 else Columns([inputs, y])

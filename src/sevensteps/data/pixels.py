@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import StorageError
 from ..files import atomic_writer, make_folder
 from .decode import Header
 from .decoders import Status, decode_all
+from .names import pack
 from .preprocessing import Preprocessing
 from .store import DECODER, Older, Pixels, Progress, Table, as_pixels, find_store, finish, row_bytes, stamps, write_at
 from .stores import locked, room_for, store_file
@@ -24,20 +28,19 @@ def read_pixels(
     paths: Sequence[str],
     preprocessing: Preprocessing | None = None,
     *,
-    names: Sequence[str] | None = None,
-    choosing: Sequence[int] | None = None,
+    names: bytes | None = None,
+    choosing: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Pixels:
     """The pixels of the pictures at `paths`, from the store of `where` as far as it has them.
 
-    `names` are what they are called there, from wherever they are looked at. `preprocessing` fixes size and channels;
-    where it is None they fit the pictures at the indices `choosing` (by default all). Where another process is just
-    reading the same, its work is waited for and shared.
+    `names` are what they are called there, packed, from wherever they are looked at. `preprocessing` fixes size and
+    channels; where it is None they fit the pictures at the indices `choosing` (by default all). Where another process
+    is just reading the same, its work is waited for and shared.
     """
     asked = preprocessing.to_dict() if preprocessing else None
-    called = "".join(f"{name}\0" for name in names or paths).encode("utf-8", "surrogateescape")
-    wanted = Table(where, asked, called, *stamps(paths))
-    job = _Job(wanted, paths, preprocessing, range(len(paths)) if choosing is None else choosing)
+    wanted = Table(where, asked, pack(paths) if names is None else names, *stamps(paths))
+    job = _Job(wanted, paths, preprocessing, np.arange(len(paths)) if choosing is None else choosing)
     file = store_file(where, preprocessing)
     try:
         make_folder(file.parent)
@@ -71,7 +74,7 @@ class _Job:
     wanted: Table
     paths: Sequence[str]
     preprocessing: Preprocessing | None
-    deciding: Sequence[int]
+    deciding: NDArray[np.int64]
 
     def guess(self, older: Older | None) -> Preprocessing:
         """The size that was asked for; or that of an older store; or the one that fits some of the pictures."""
@@ -80,7 +83,7 @@ class _Job:
         if older and older.table and older.table.decoder == DECODER:
             return Preprocessing.from_dict(older.table.preprocessing)
         some = self.deciding[:: max(1, len(self.deciding) // SAMPLE)]
-        headers = decode_all([self.paths[i] for i in some], self.wanted.sizes[list(some)].tolist())
+        headers = decode_all([self.paths[i] for i in some], self.wanted.sizes[some].tolist())
         return _fitting([status for decoded in headers for status in decoded.statuses])
 
     def fill(self, out: int, guess: Preprocessing, older: Older | None, progress: Progress) -> Table:

@@ -137,4 +137,4 @@ def as_input(pixels: Tensor) -> Tensor:
         raise RequestError(f"pixels must be uint8, not {pixels.dtype}", hint="they are divided by 255 only once")
     if pixels.device.type == "cpu" and pixels.numel() < SMALL:
         return torch.from_numpy(pixels.numpy() / np.float32(255))
-    return pixels.to(torch.float32) / 255
+    return pixels.to(torch.float32).div_(255)

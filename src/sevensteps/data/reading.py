@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
 
 import numpy as np
 
 from ..errors import RefusedPicture
 from .labelled import LabelledData, Part
 from .listing import Listing, Refused
+from .names import Names, pack
 from .pixels import read_pixels
 from .preprocessing import Preprocessing
 from .store import Progress
@@ -24,30 +26,25 @@ def read_listing(
     pictures have no say in it.
     """
     where = listing.where or str(listing.root)
-    paths = [item.path for items in listing.splits.values() for item in items]
-    names = [listing.relative(path) for path in paths]
-    choosing: list[int] = []
-    start = 0
-    for split, items in listing.splits.items():
-        choosing += range(start, start + len(items)) if split != "test" else ()
-        start += len(items)
-    chosen = choosing if len(choosing) < len(paths) else None
-    read = read_pixels(place(where), paths, preprocessing, names=names, choosing=chosen, progress=progress)
+    paths = [path for files in listing.splits.values() for path in files.paths]
+    packed = pack(map(listing.relative, paths))
+    choosing = np.repeat([split != "test" for split in listing.splits], [*map(len, listing.splits.values())])
+    chosen = None if choosing.all() else np.flatnonzero(choosing)
+    read = read_pixels(place(where), paths, preprocessing, names=packed, choosing=chosen, progress=progress)
     data = LabelledData(where, {}, read.preprocessing, list(listing.refused), notes=[read.note] if read.note else [])
     seen = Counter(status for status in read.statuses if not isinstance(status, RefusedPicture))
     for header, count in seen.items():
         data.sizes[f"{header.width}×{header.height} {'grey' if header.grey else 'colour'}"] = count
-    start = 0
-    for split, labelled in listing.splits.items():
-        part = slice(start, start + len(labelled))
+    names, start = Names.unpacked(packed), 0
+    for split, files in listing.splits.items():
+        part = slice(start, start + len(files))
         start = part.stop
-        good = []
+        good = np.ones(len(files), bool)
         for number, status in enumerate(read.statuses[part]):
             if isinstance(status, RefusedPicture):
                 data.refused.append(Refused(names[part.start + number], status.reason, status.message))
-            else:
-                good.append(number)
-        whole = len(good) == len(labelled)  # then the array is not copied
-        pixels = read.array[part] if whole else read.array[part][np.array(good, np.int64)]
-        data.splits[split] = Part(pixels, [labelled[i].label for i in good], [names[part.start + i] for i in good])
+                good[number] = False
+        pixels = read.array[part] if good.all() else read.array[part][good]  # all of it is not copied
+        labels = list(compress(files.labels, good.tolist()))
+        data.splits[split] = Part(pixels, labels, Names(names.name_of, part.start + np.flatnonzero(good)))
     return data

@@ -40,5 +40,6 @@ def stratified_split(
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         chosen.append(members[permutation(len(members), seed, "split", int(label))[:count]])
-    valid = np.sort(np.concatenate(chosen))
-    return np.setdiff1d(np.arange(len(labels)), valid), valid
+    aside = np.zeros(len(labels), bool)
+    aside[np.concatenate(chosen)] = True
+    return np.flatnonzero(~aside), np.flatnonzero(aside)

@@ -31,6 +31,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how many are d
 DECODER = 1  # to be raised whenever a picture's pixels may come out otherwise than before
 COLUMNS = {"sizes": "<i8", "times": "<i8", "statuses": "<i4"}
 BLOCK = 32 << 20  # bytes under one checksum
+PIECE = 1 << 18  # bytes that are read at once for it
 END = struct.Struct("<8sQQ32s")  # magic, bytes of pixels, bytes of the table, SHA-256 of the blocks' SHA-256
 MAGIC = b"7steps.1"
 
@@ -172,7 +173,10 @@ def _checksum(descriptor: int, length: int) -> bytes:
     blocks = range(0, length, BLOCK)
 
     def digest(start: int) -> bytes:
-        return hashlib.sha256(_read(descriptor, min(BLOCK, length - start), start)).digest()
+        block, end = hashlib.sha256(), min(start + BLOCK, length)
+        for piece in range(start, end, PIECE):
+            block.update(_read(descriptor, min(PIECE, end - piece), piece))
+        return block.digest()
 
     with ThreadPoolExecutor(available_cores()) as pool:
         return hashlib.sha256(b"".join(pool.map(digest, blocks))).digest()
