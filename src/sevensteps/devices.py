@@ -9,6 +9,7 @@ from .errors import RequestError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -36,6 +37,13 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
         found = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         raise RequestError(f"this machine has no {name}", hint=f"it has: {found}")
     return device
+
+
+def sent(tensor: Tensor, device: torch.device | None) -> Tensor:
+    """`tensor` on a device of this kind, if one is named. To a GPU it goes from pinned memory: nobody waits for it."""
+    if device is None or tensor.device.type == device.type:
+        return tensor
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def available_cores() -> int:

@@ -44,6 +44,14 @@ def test_what_is_no_path_is_not_read_ahead(source, monkeypatch):
         pass
 
 
+def test_idx_files_are_not_read_ahead(tmp_path, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("started a process"))
+    for what in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"train-{what}-ubyte").touch()
+    with reading_ahead(str(tmp_path)):
+        pass
+
+
 def test_what_goes_wrong_there_is_not_told_there(tmp_path, capfd):
     (tmp_path / "labels.csv").write_text("nonsense\n")
     with reading_ahead(str(tmp_path / "labels.csv")):

@@ -219,9 +219,51 @@ def test_for_a_gpu_what_fits_is_copied_there_once(monkeypatch, free, copied):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 0))
     monkeypatch.setattr(Columns, "to", lambda self, device: made.append(str(device)) or Columns(self.tensors))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     dl, gpu = DataLoader(data, 6, shuffle=True), torch.device("cuda")
     for epoch in (1, 2):
         there = list(dl.batches(seed=0, epoch=epoch, device=gpu))
         here = list(dl.batches(seed=0, epoch=epoch))
         assert all(torch.equal(a, b) for pair in zip(there, here, strict=True) for a, b in zip(*pair, strict=True))
     assert made == (["cuda"] if copied else [])
+
+
+class Ragged:
+    """Items of several kinds, each with a random number, as of a data set that augments by itself."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        if index >= 20:
+            raise IndexError
+        return {"index": torch.tensor(index), "drawn": torch.rand(())}
+
+
+def test_workers_make_the_same_batches_and_random_numbers_as_none():
+    state = torch.get_rng_state()
+    epochs = [
+        [
+            (batch["index"].tolist(), batch["drawn"].tolist())
+            for batch in DataLoader(Ragged(), 6, shuffle=True, seed=3, workers=workers)
+        ]
+        for workers in (0, 1, 2)
+    ]
+    assert epochs[0] == epochs[1] == epochs[2]
+    assert len({number for _, drawn in epochs[0] for number in drawn}) == 20
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_cannot_be_stacked_is_told_alike_from_a_worker():
+    messages = []
+    for workers in (0, 2):
+        with pytest.raises(DataError, match="cannot be stacked") as error:
+            list(DataLoader([torch.zeros(4), torch.zeros(5)], 2, workers=workers))
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("workers", [-1, 1.5, True])
+def test_a_number_of_workers_that_is_none_is_told(workers):
+    with pytest.raises(RequestError, match="workers is"):
+        DataLoader(range(3), workers=workers)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from sevensteps.data.preprocessing import Preprocessing
+from sevensteps.errors import RefusedPicture
 from sevensteps.models.model_folder import ModelFolder
 from sevensteps.models.pixel_similarity import PixelSimilarity
 from sevensteps.models.predict import predict_files, write_csv
@@ -55,3 +56,21 @@ def test_the_csv_has_every_probability_and_no_formula(place: Path) -> None:
     assert head == ["picture", "class", "probability", "'=black", "white"]
     assert row[1] == "'=black"
     assert float(row[3]) == pytest.approx(1 - float(row[4]))
+
+
+def test_many_pictures_are_decoded_elsewhere_with_the_same_answers(place: Path) -> None:
+    several = [place / "more" / f"{n}.png" for n in range(40)]
+    for n, path in enumerate(several):
+        Image.fromarray(np.full((9, 5), 6 * n, np.uint8)).save(path)
+    several[7].unlink()
+    several[20].write_bytes(several[20].read_bytes()[:30])
+    seen: list[int] = []
+    answers = predict_files(place / "model", several, progress=lambda _, done, total: seen.append(done))
+    here = list(Predictor(place / "model").predict_many(several))
+    expected = {str(path): it for path, it in zip(several, here, strict=True) if not isinstance(it, RefusedPicture)}
+    assert list(answers.predictions.items()) == list(expected.items())
+    assert [(Path(it.path).name, it.reason) for it in answers.refused] == [
+        ("7.png", "missing"),
+        ("20.png", "truncated"),
+    ]
+    assert seen[-1] == 40

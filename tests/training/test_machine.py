@@ -138,3 +138,21 @@ def test_convolutions_are_laid_out_channels_last_whoever_made_them():
     assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert learn.model is model
     learn.fit(1, 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # torch's compiler has its own
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_training_ends_where_one_that_is_not_compiled_does(precision):
+    x, y = torch.rand(96, 1, 8, 8), torch.randint(0, 3, (96,))
+    ends = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+        dls = DataLoaders(*(DataLoader(list(zip(x, y, strict=True)), 32) for _ in range(2)))
+        learn = Learner(dls, model, lr=0.1, precision=precision, compile=compiled, quiet=True)
+        learn.fit(3)
+        ends.append(learn.recorder.values[-1])
+        assert list(learn.model.state_dict()) == list(model.state_dict())
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4 if precision == "fp32" else 0.02)
+    assert torch._dynamo.utils.counters["frames"]["ok"]

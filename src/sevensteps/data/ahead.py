@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import SevenStepsError
 from .decoders import python_environment
+from .idx import find_idx
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def reading_ahead(source: str | None) -> Iterator[None]:
 
     Who reads the same then waits for it, and finds all done. What goes wrong there is told by who reads.
     """
-    if source is None or not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for a name that is too long
+    if source is None or not _has_pictures(source):
         yield
         return
     command = [sys.executable, "-m", __name__, source]
@@ -37,15 +38,21 @@ def reading_ahead(source: str | None) -> Iterator[None]:
             process.wait(1)
 
 
+def _has_pictures(source: str) -> bool:
+    """Whether there may be picture files to decode: not in IDX files, and not in what is not there."""
+    with suppress(SevenStepsError):
+        if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            return not find_idx(Path(source))
+        return os.path.isfile(source)  # noqa: PTH113
+    return False
+
+
 def main() -> None:
     """Read what is named into the store."""
-    from .idx import find_idx
     from .sources import read_source
 
-    source = Path(sys.argv[1])
     with suppress(SevenStepsError, KeyboardInterrupt):
-        if source.is_file() or not find_idx(source):
-            read_source(source)
+        read_source(sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import TensorDataset, default_collate
 
+from ..devices import sent
 from ..errors import DataError
 
 Indices = Sequence[int] | NDArray[np.int64]
@@ -20,8 +21,8 @@ class Batched(Protocol):
     """A collection that can give many items at once."""
 
     def __len__(self) -> int: ...
-    def take_batch(self, indices: Tensor) -> Any:
-        """The items at `indices` (int64, shape (N,)), collated."""
+    def take_batch(self, indices: Tensor, device: torch.device | None = None) -> Any:
+        """The items at `indices` (int64, shape (N,)), collated; tensors on `device`, if one is named."""
 
 
 class Columns:
@@ -52,9 +53,10 @@ class Columns:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return Columns([column.index_select(0, chosen) for column in self.tensors], single=self.single)
 
-    def take_batch(self, indices: Tensor) -> Any:
+    def take_batch(self, indices: Tensor, device: torch.device | None = None) -> Any:
         """The rows at `indices` of every column."""
-        rows = [column.index_select(0, indices.to(column.device)) for column in self.tensors]
+        indices = indices.to(self.tensors[0].device)
+        rows = [sent(column.index_select(0, indices), device) for column in self.tensors]
         return rows[0] if self.single else tuple(rows)
 
 
@@ -67,8 +69,8 @@ class Items:
     def __len__(self) -> int:
         return len(self.items)
 
-    def take_batch(self, indices: Tensor) -> Any:
-        """The items at `indices`, stacked; strings and other objects as tuples."""
+    def take_batch(self, indices: Tensor, device: torch.device | None = None) -> Any:
+        """The items at `indices`, stacked; strings and other objects as tuples. They stay where they were made."""
         items = [self.items[i] for i in indices.tolist()]
         try:
             batch = default_collate(items)

@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.utils.data
 from torch import Tensor
 
-from ..errors import RequestError
-from ..randomness import generator, permutation
+from ..errors import DataError, RequestError
+from ..randomness import generator, permutation, seed_for
 from .augment import Augment
-from .columns import Batched, as_batched
+from .columns import Batched, Items, as_batched
 
 PART = 0.4  # of a GPU's free memory that the data may take
 
@@ -27,6 +28,7 @@ class DataLoader:
     `Dataset`), or an iterator, which is read once. Items of tensors and numbers become columns once, so that a
     batch is one gather; other items are collated as torch does it. The order of an epoch is a pure function of
     (seed, epoch); each `for` over the loader is the next epoch. `augment` changes `xb` of training batches.
+    Items that are no columns are made by torch's own loader, in so many `workers` (processes; 0 is this one).
     Raises `RequestError` for a batch size below 1, `DataError` for items that cannot be stacked.
     """
 
@@ -39,12 +41,15 @@ class DataLoader:
         drop_last: bool = False,
         augment: Augment | None = None,
         seed: int = 0,
+        workers: int = 0,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise RequestError(f"batch_size is {batch_size!r}", hint="expected a whole number, 1 or more")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+            raise RequestError(f"workers is {workers!r}", hint="expected a whole number, 0 or more")
         self.collection = as_batched(collection)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
-        self.augment, self.seed = augment, seed
+        self.augment, self.seed, self.workers = augment, seed, workers
         self.epoch = 0
         self._copy: tuple[torch.device, Batched] | None = None  # of the collection, on a GPU
         self.indices = torch.empty(0, dtype=torch.int64)  # of the batch given last
@@ -72,15 +77,22 @@ class DataLoader:
         """The batches of one epoch, the same for the same seed and epoch.
 
         For a GPU, tensors that take no more than a part of its free memory are copied there once: a batch is then
-        gathered and augmented there. Other batches come as they are, and are the caller's to copy.
+        gathered and augmented there. Batches of larger tensors go to the device as they are made; what is stacked from
+        other items is the caller's to copy.
         """
         order, collection = self.order(seed=seed, epoch=epoch), self.collection
         if device and device.type == "cuda":
             collection = self._resident(device)
-            order = order.to(device)  # once an epoch, not a piece of it each step
-        for step in range(len(self)):
-            self.indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = collection.take_batch(self.indices)
+            if collection is not self.collection:
+                order = order.to(device)  # once an epoch, not a piece of it each step
+        chosen = order.split(self.batch_size)[: len(self)]
+        made = None
+        if isinstance(collection, Items):
+            pinned = bool(device and device.type == "cuda")
+            made = _made(collection, chosen, seed, epoch, num_workers=self.workers, pin_memory=pinned)
+        for step, indices in enumerate(chosen):
+            self.indices = indices
+            batch = next(made) if made else collection.take_batch(indices, device)
             if self.augment:
                 batch = _augmented(batch, self.augment, generator(seed, "augment", epoch, step))
             yield batch
@@ -92,6 +104,39 @@ class DataLoader:
             fits = hasattr(collection, "nbytes") and collection.nbytes < PART * torch.cuda.mem_get_info(device)[0]
             self._copy = device, collection.to(device) if fits else collection
         return self._copy[1]
+
+
+def _made(items: Items, chosen: Sequence[Tensor], seed: int, epoch: int, **options: Any) -> Iterator[Any]:
+    """The batches of `items` at `chosen`, made by torch's own loader."""
+    draws = generator(seed, "workers", epoch)  # else it draws from the global one
+    steps = _Steps(items, chosen, seed, epoch)
+    loader = torch.utils.data.DataLoader(steps, batch_size=None, collate_fn=_as_it_is, generator=draws, **options)
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+class _Steps(torch.utils.data.Dataset[Any]):
+    """The batches of an epoch by their step: whichever process makes one, it draws the same random numbers."""
+
+    def __init__(self, items: Items, chosen: Sequence[Tensor], seed: int, epoch: int) -> None:
+        self.items, self.chosen, self.seed, self.epoch = items, chosen, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, step: int) -> Any:
+        with torch.random.fork_rng(devices=()):  # a worker must not touch the GPU
+            torch.default_generator.manual_seed(seed_for(self.seed, "items", self.epoch, step))
+            try:
+                return self.items.take_batch(self.chosen[step])
+            except DataError as error:  # torch would make another of it on its way from a worker
+                return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _augmented(batch: Any, augment: Augment, draws: torch.Generator) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +119,16 @@ class DataLoaders:
         vocab: Sequence[str] | None = None,
         batch_size: int = 64,
         seed: int = 0,
+        workers: int = 0,
     ) -> DataLoaders:
-        """Torch `Dataset`s (or any collections) of (input, label); the classes are `train.classes` if it has them."""
-        others = (None if data is None else DataLoader(data, batch_size, seed=seed) for data in (valid, test))
+        """Torch `Dataset`s (or any collections) of (input, label); the classes are `train.classes` if it has them.
+
+        `workers` are those of `DataLoader`: worth it for items that take long to make.
+        """
+        load = partial(DataLoader, batch_size=batch_size, seed=seed, workers=workers)
+        others = (None if data is None else load(data) for data in (valid, test))
         vocab = vocab if vocab is not None else getattr(train, "classes", None)
-        return cls(DataLoader(train, batch_size, shuffle=True, seed=seed), *others, vocab=vocab)
+        return cls(load(train, shuffle=True), *others, vocab=vocab)
 
     @classmethod
     def from_data(

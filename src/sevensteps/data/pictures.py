@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..devices import sent
 from .columns import Columns, Indices
 from .labelled import LabelledData
 from .listing import check_known
@@ -57,9 +58,10 @@ class PictureSet:
         rows = indices if self.rows is None else self.rows.index_select(0, indices)
         return self.store.index_select(0, rows)
 
-    def take_batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """`xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`."""
-        return as_input(self.pixels_of(indices)), self.labels.index_select(0, indices.to(self.labels.device))
+    def take_batch(self, indices: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """`xb` (float32, N×C×H×W, 0 to 1) and `yb` (int64, N) of the pictures at `indices`; bytes go to a device."""
+        labels = self.labels.index_select(0, indices.to(self.labels.device))
+        return as_input(sent(self.pixels_of(indices), device)), sent(labels, device)
 
     def take(self, indices: Indices) -> PictureSet:
         """The pictures at `indices`, as a set of their own."""

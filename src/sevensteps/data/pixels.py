@@ -63,7 +63,7 @@ def read_pixels(
     except StorageError as error:
         note = error.message
     with _memory() as memory:
-        table = job.fill(memory, job.guess(None), None, progress or _silent)
+        table = job.fill(memory, job.guess(None), None, progress or silent)
         return as_pixels(memory, table, f"the decoded pictures are not kept for the next time: {note}")
 
 
@@ -147,5 +147,5 @@ def _memory() -> Iterator[int]:
             yield file.fileno()
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
+def silent(what: str, done: int, total: int) -> None:
+    """Tells nobody."""

@@ -98,6 +98,24 @@ class ModelFolder:
             )
         return cls(model.eval(), config["classes"], preprocessing)
 
+    def check_same(
+        self, model: nn.Module, classes: list[str] | None, preprocessing: Preprocessing | None, where: str
+    ) -> None:
+        """Raise `RequestError` unless it holds this network, for these classes and pictures where they are known."""
+        if getattr(model, "architecture", None) != self.model.architecture:
+            raise RequestError(
+                f"{where} holds another network: {self.model.architecture}", hint="build the same network"
+            )
+        for what, theirs, ours in (
+            ("classes", self.classes, classes),
+            ("preprocessing", self.preprocessing, preprocessing),
+        ):
+            if ours is not None and theirs != ours:
+                raise RequestError(
+                    f"{where} has other {what} than the data loaders: {theirs} instead of {ours}",
+                    hint="make the data loaders from the data that the model was trained on",
+                )
+
 
 def find_model_folder(folder: str | Path) -> Path:
     """`folder`, or `folder/model` where it is a run folder. Raises `ModelFolderError` where neither is one."""

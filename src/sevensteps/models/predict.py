@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from ..data.decoders import decode_all
 from ..data.find import find_pictures
 from ..data.listing import Refused
-from ..data.store import Progress
+from ..data.pixels import silent
+from ..data.store import Progress, stamps
 from ..errors import RefusedPicture
 from ..files import csv_text, write_text
 from .predictor import Prediction, Predictor
+
+MANY = 32  # pictures: as many are decoded faster by other processes, which take a tenth of a second to start
 
 
 @dataclass
@@ -50,14 +57,30 @@ def predict_files(
             answers.refused += [Refused(file, error.reason, error.message) for file, error in refused]
         else:
             files.append(path)
-    for done, (file, answer) in enumerate(zip(files, predictor.predict_many(files), strict=True), start=1):
+    for file, answer in zip(files, _answers(predictor, files, progress or silent), strict=True):
         if isinstance(answer, RefusedPicture):
             answers.refused.append(Refused(file, answer.reason, answer.message))
         else:
             answers.predictions[file] = answer
-        if progress:
-            progress("predicting", done, len(files))
     return answers
+
+
+def _answers(predictor: Predictor, files: list[str], progress: Progress) -> Iterator[Prediction | RefusedPicture]:
+    """An answer for each file, decoded here where there are few, else by processes of their own."""
+    if len(files) < MANY:
+        for done, answer in enumerate(predictor.predict_many(files), start=1):
+            progress("predicting", done, len(files))
+            yield answer
+        return
+    answers: dict[int, Prediction | RefusedPicture] = {}
+    size = predictor.preprocessing
+    for first, statuses, pixels in decode_all(files, stamps(files)[0].tolist(), size):
+        shape = (len(statuses), size.channels, size.height, size.width)
+        rows = torch.from_numpy(np.frombuffer(pixels, np.uint8).reshape(shape).copy())
+        waiting = [it if isinstance(it, RefusedPicture) else row for it, row in zip(statuses, rows, strict=True)]
+        answers.update(enumerate(predictor.answers(waiting), start=first))
+        progress("predicting", len(answers), len(files))
+    yield from (answers[index] for index in range(len(files)))
 
 
 def write_csv(file: str | Path, answers: FilePredictions) -> None:

@@ -69,9 +69,9 @@ class Predictor:
             except RefusedPicture as refused:
                 waiting.append(refused)
             if len(waiting) == BATCH_SIZE:
-                yield from self._answers(waiting)
+                yield from self.answers(waiting)
                 waiting = []
-        yield from self._answers(waiting)
+        yield from self.answers(waiting)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Probabilities of the classes (float32, N×classes) for pixels (uint8, N×C×H×W)."""
@@ -97,7 +97,8 @@ class Predictor:
         named = dict(zip(self.classes, probabilities.tolist(), strict=True))
         return Prediction(self.classes[int(probabilities.argmax())], named)
 
-    def _answers(self, waiting: Sequence[Tensor | RefusedPicture]) -> Iterator[Prediction | RefusedPicture]:
+    def answers(self, waiting: Sequence[Tensor | RefusedPicture]) -> Iterator[Prediction | RefusedPicture]:
+        """An answer for each picture's pixels (uint8, C×H×W), in order; a refused picture gives its error."""
         good = [pixels for pixels in waiting if isinstance(pixels, Tensor)]
         rows = iter(self.probabilities(torch.stack(good)) if good else ())
         for item in waiting:

@@ -35,7 +35,7 @@ from .callbacks import (
 )
 from .checks import check_count, check_lr, count_batches
 from .losses import cross_entropy
-from .machine import at_work, choose_precision, in_fast_layout, in_precision
+from .machine import at_work, choose_precision, compiled, in_fast_layout, in_precision
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
@@ -48,7 +48,8 @@ class Learner:
     not given); `opt_func(params, lr=…)` makes the optimizer; `metrics` is one metric or several; `cbs` are listeners;
     `seed` draws the order of the pictures, augmentation and dropout; `device` is "auto", "cpu", "cuda" or "mps".
     `precision` is "fp32", "bf16" (the model's products while it trains; weights, loss and answers are float32), or
-    "auto", the faster of the two; `threads` how many the CPU gives, by default as many as are free.
+    "auto", the faster of the two; `threads` how many the CPU gives, by default as many as are free. `compile` trains by
+    `torch.compile`, which takes up to minutes to begin and pays on a GPU.
 
     While it trains, `xb`, `yb`, `preds`, `loss`, `lr` and the gradients of the batch lie open as plain attributes.
     `recorder` keeps the figures. Raises `RequestError` for arguments that make no sense.
@@ -68,6 +69,7 @@ class Learner:
         device: str | torch.device = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        compile: bool = False,
         quiet: bool = False,
     ) -> None:
         self.dls, self.seed = dls, seed
@@ -79,6 +81,7 @@ class Learner:
             self.model = FunctionModel(model)
             self.device = next(self.model.parameters()).device
         self.precision = choose_precision(precision, self.device, self.model)
+        self._trained = compiled(self.model, self.device) if compile else self.model
         self.threads = threads if threads is None else check_count("number of threads", threads)
         self.loss_func, self.opt_func = loss_func or cross_entropy, opt_func
         self.metrics: list[Any] = _as_list(metrics)
@@ -109,7 +112,7 @@ class Learner:
         self._listen(self.cbs, cbs)
 
     def _predict(self) -> None:
-        self.preds = in_precision(self.precision if self.training else "fp32", self.model, self.xb)
+        self.preds = in_precision(self.precision, self._trained, self.xb) if self.training else self.model(self.xb)
         self._tell("after_pred")
 
     def _loss(self) -> None:
@@ -147,9 +150,10 @@ class Learner:
     def _train(self) -> None:
         self.training = True
         self.model.train()
+        seed = seed_for(self.seed, "model", self.epoch)
         for step, batch in enumerate(self._batches(self.dls.train)):
             self.step_in_epoch = step
-            seed_torch(seed_for(self.seed, "model", self.epoch, step))
+            seed_torch(seed + step)
             self._take(batch)
             self.advance_to(self.step_in_fit / (self.epochs * self.steps_per_epoch))
             self._one_batch(self._predict, self._loss, self._gradient, self._step)
@@ -215,19 +219,7 @@ class Learner:
     def load(self, folder: str | Path) -> Learner:
         """Take the weights of a model folder of the same network. Raises `ModelFolderError`, `RequestError`."""
         loaded = ModelFolder.load(folder)
-        if getattr(self.model, "architecture", None) != loaded.model.architecture:
-            raise RequestError(
-                f"{folder} holds another network: {loaded.model.architecture}", hint="build the same network"
-            )
-        for what, theirs, ours in (
-            ("classes", loaded.classes, self.dls.vocab),
-            ("preprocessing", loaded.preprocessing, self.dls.preprocessing),
-        ):
-            if ours is not None and theirs != ours:
-                raise RequestError(
-                    f"{folder} has other {what} than the data loaders: {theirs} instead of {ours}",
-                    hint="make the data loaders from the data that the model was trained on",
-                )
+        loaded.check_same(self.model, self.dls.vocab, self.dls.preprocessing, str(folder))
         self.model.load_state_dict(loaded.model.state_dict())
         return self
 
@@ -282,7 +274,9 @@ class Learner:
                 f"a batch is a {type(batch).__name__} that is no pair of tensors",
                 hint="each item of the data must be (input, target), of tensors or numbers",
             )
-        return xb.to(self.device, non_blocking=True), yb.to(self.device, non_blocking=True)
+        if xb.device != self.device or yb.device != self.device:
+            return xb.to(self.device, non_blocking=True), yb.to(self.device, non_blocking=True)
+        return xb, yb
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -303,7 +297,7 @@ class Learner:
         dl = self.dls.valid if dl is None else dl
         if dl is None:
             raise RequestError("there is no validation set", hint="give DataLoaders a valid loader, or name a loader")
-        return DataLoader(dl.collection, dl.batch_size) if isinstance(dl, DataLoader) else dl
+        return DataLoader(dl.collection, dl.batch_size, workers=dl.workers) if isinstance(dl, DataLoader) else dl
 
     def _as_folder(self) -> ModelFolder:
         if self.dls.vocab is None or self.dls.preprocessing is None:

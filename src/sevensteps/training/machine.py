@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,12 +46,17 @@ def in_fast_layout(model: nn.Module) -> nn.Module:
     return model
 
 
+def compiled(model: nn.Module, device: torch.device) -> Any:
+    """`model` with its operations fused by torch's compiler; on a GPU a step is then replayed as CUDA graphs."""
+    return torch.compile(model, mode="reduce-overhead" if device.type == "cuda" else None)
+
+
 def convolves(model: nn.Module) -> bool:
     """Whether convolutions of pictures are what the model spends its time with."""
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def in_precision(precision: str, model: nn.Module, xb: Tensor) -> Any:
+def in_precision(precision: str, model: Callable[[Tensor], Any], xb: Tensor) -> Any:
     """`model(xb)` with its products made in `precision`: its weights stay float32, and the preds are float32 again."""
     if precision == "fp32":
         return model(xb)
