@@ -71,6 +71,6 @@ def test_many_pictures_are_decoded_elsewhere_with_the_same_answers(place: Path) 
     assert list(answers.predictions.items()) == list(expected.items())
     assert [(Path(it.path).name, it.reason) for it in answers.refused] == [
         ("7.png", "missing"),
-        ("20.png", "truncated"),
+        ("20.png", "corrupt"),
     ]
     assert seen[-1] == 40
