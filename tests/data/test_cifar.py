@@ -7,6 +7,7 @@ import pytest
 
 from sevensteps.data import cifar as module
 from sevensteps.data.cifar import RECORD_BYTES, read_cifar10
+from sevensteps.data.sources import read_source
 from sevensteps.errors import DataError
 
 CLASSES = ["airplane", "automobile", "bird"]
@@ -75,3 +76,13 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     with pytest.raises(DataError, match="expected at most 1,000 bytes, found 12,292"):
         read_cifar10(tmp_path)
+
+
+def test_a_folder_of_such_files_is_data(tmp_path: Path) -> None:
+    records = write_cifar(tmp_path)
+    data = read_source(tmp_path)
+    assert {split: len(part.x) for split, part in data.splits.items()} == {"train": 20, "test": 4}
+    assert data.splits["test"].labels == [CLASSES[label] for label in records[5, :, 0]]
+    (tmp_path / "data_batch_3.bin").unlink()
+    with pytest.raises(DataError, match=r"data_batch_3\.bin"):
+        read_source(tmp_path)

@@ -100,7 +100,8 @@ def train(as_json: bool, quiet: bool, **options: Any) -> int:
     """Train a classifier on DATA and save it, with its figures, in a run folder.
 
     DATA is a folder with train/CLASS/* and valid/CLASS/* (test/CLASS/* is looked at once, at the end), or with
-    CLASS/* alone; a CSV with the columns path,label[,split]; a folder of MNIST's own IDX files; or one of the names
+    CLASS/* alone; a CSV with the columns path,label[,split]; a folder of MNIST's own IDX files or CIFAR-10's binary
+    ones; or one of the names
     mnist, mnist_sample, fashion_mnist, cifar10, imagenette. Without DATA: scikit-learn's embedded handwritten digits.
 
     What is not given is chosen from the pictures, and said. Ctrl-C ends the training and keeps what was learned.

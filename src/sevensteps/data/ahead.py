@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import SevenStepsError
+from .cifar import is_cifar10
 from .decoders import python_environment
 from .idx import find_idx
 
@@ -39,10 +40,10 @@ def reading_ahead(source: str | None) -> Iterator[None]:
 
 
 def _has_pictures(source: str) -> bool:
-    """Whether there may be picture files to decode: not in IDX files, and not in what is not there."""
+    """Whether there may be picture files to decode: not in files of MNIST or CIFAR-10, and not in what is not there."""
     with suppress(SevenStepsError):
         if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
-            return not find_idx(Path(source))
+            return not (find_idx(Path(source)) or is_cifar10(Path(source)))
         return os.path.isfile(source)  # noqa: PTH113
     return False
 

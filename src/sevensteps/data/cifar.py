@@ -25,6 +25,11 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 
+def is_cifar10(folder: Path) -> bool:
+    """Whether `folder` has a file of CIFAR-10 in its binary form."""
+    return any((folder / name).is_file() for names in FILES.values() for name in names)
+
+
 def read_cifar10(folder: Path) -> tuple[dict[str, tuple[Pixels, Labels]], list[str]]:
     """The pixels (uint8, N×3×32×32) and labels (int64, N) of "train" and "test", and the classes' names.
 

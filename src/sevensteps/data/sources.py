@@ -26,14 +26,15 @@ def read_source(
     """Read `source` into memory; `DataLoaders.from_data` makes loaders of it.
 
     None is scikit-learn's embedded handwritten digits. A path is a folder of pictures, a CSV, or a folder of IDX
-    files. A name that is no path but a known dataset's (`mnist`, `cifar10` …) is downloaded once and kept in the
-    cache. `preprocessing` fixes size and channels. Raises `DataError`, `DownloadError`.
+    files or of CIFAR-10's binary ones. A name that is no path but a known dataset's (`mnist`, `cifar10` …) is
+    downloaded once and kept in the cache. `preprocessing` fixes size and channels. Raises `DataError`, `DownloadError`.
     """
     data = _read(source, preprocessing, progress)
     return data.resized(preprocessing) if preprocessing else data
 
 
 def _read(source: str | Path | None, preprocessing: Preprocessing | None, progress: Progress | None) -> LabelledData:
+    from .cifar import is_cifar10, read_cifar10
     from .csv_labels import list_csv
     from .folders import list_folder
     from .idx import find_idx, load_idx
@@ -52,11 +53,9 @@ def _read(source: str | Path | None, preprocessing: Preprocessing | None, progre
         )
     if dataset:
         path = fetch(dataset.name, progress=partial(progress, "downloading") if progress else None)
-    if dataset and dataset.layout == "cifar":
-        from .cifar import read_cifar10
-
+    if is_cifar10(path):
         arrays, names = read_cifar10(path)
-        return _named(arrays, names, dataset.name)
+        return _named(arrays, names, dataset.name if dataset else str(path))
     if path.is_file():
         return read_listing(list_csv(path), preprocessing, progress)
     if path.is_dir() and find_idx(path):
