@@ -34,7 +34,6 @@ def chapter_4() -> Target:
         ),
         (Figure("wall", "Wall time of the process", drawn="chapter 4, as a whole"),),
         compare=(f"{OURS}, no cache", f"{OURS}, cache"),
-        search={"short": True},
         quick={"short": True},
         accuracy=0.97,
     )

@@ -1,6 +1,6 @@
 """Find the settings with which a rival is fastest: one setting after the other, each at its best value so far.
 
-Each value is tried once, in the shortened form that the target allows. A value that fails is not taken; where all fail,
+Each value is tried once, after one run that warms up, in the shortened form that the target allows. A value that fails is not taken; where all fail,
 the first ones stay, and the rounds will say why.
 """
 
@@ -32,6 +32,8 @@ class Search:
     def _search(self, target: Target, entry: Entry) -> dict[str, object]:
         best = {name: values[0] for name, values in entry.choices.items()}
         known: float | None = None
+        if any(len(values) > 1 for values in entry.choices.values()):
+            self._time(target, entry, best)  # so that its files are in memory for all that are compared
         for name, values in entry.choices.items():
             if len(values) < 2:
                 continue
