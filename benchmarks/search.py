@@ -1,7 +1,7 @@
 """Find the settings with which a rival is fastest: one setting after the other, each at its best value so far.
 
-Each value is tried once, after one run that warms up, in the shortened form that the target allows. A value that fails is not taken; where all fail,
-the first ones stay, and the rounds will say why.
+Each value is tried once, after one run that warms up, in the shortened form that the target allows. A value that fails
+is not taken; where all fail, the first ones stay, and the rounds will say why.
 """
 
 from __future__ import annotations

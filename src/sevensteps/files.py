@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from .errors import StorageError
 
+MANIFEST = "manifest.json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 HINTS = {
     errno.ENOSPC: "free some space, or name another place with --out",
@@ -70,6 +71,27 @@ def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[IO[byte
             _sync_folder(path.parent)
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder to write into, which becomes `path` when the block ends without an error.
+
+    `path` must not be there, and its parent must. Raises `StorageError`; then nothing is left behind.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with storage_errors(path):
+            draft.mkdir()
+        yield draft
+        with storage_errors(path):
+            _sync_folder(draft)
+            draft.replace(path)
+            _sync_folder(path.parent)
+    except BaseException:
+        remove_folder(draft)
+        raise
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all. Raises `StorageError`."""
     with atomic_writer(path) as file:
@@ -114,6 +136,34 @@ def file_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """The hexadecimal digest of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def seal(folder: str | Path, leave: Sequence[str] = ()) -> None:
+    """Write `manifest.json`: the SHA-256 of every file in `folder` and below, but for the names to `leave` out."""
+    write_json(Path(folder) / MANIFEST, {name: file_hash(Path(folder) / name) for name in _files(folder, leave)})
+
+
+def damages(folder: str | Path, leave: Sequence[str] = ()) -> list[str]:
+    """What is other in a folder than when it was sealed: a sentence for each file. None where it is whole."""
+    try:
+        manifest = json.loads((Path(folder) / MANIFEST).read_text("utf-8"))
+        sealed = {str(name): str(digest) for name, digest in manifest.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        return [f"{MANIFEST} cannot be read: {getattr(error, 'strerror', None) or error}"]
+    there, found = _files(folder, leave), []
+    for name, digest in sealed.items():
+        if name not in there:
+            found.append(f"{name} is missing")
+        elif file_hash(Path(folder) / name) != digest:
+            found.append(f"{name} has other bytes than were written")
+    return found + [f"{name} was not there when the folder was sealed" for name in there if name not in sealed]
+
+
+def _files(folder: str | Path, leave: Sequence[str]) -> list[str]:
+    """The files in a folder and below, by their names in it; without the manifest, and what is not whole yet."""
+    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.endswith(".tmp"))
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return [name for name in names if name != MANIFEST and name.partition("/")[0] not in leave]
 
 
 def cache_folder() -> Path:

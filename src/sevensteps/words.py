@@ -61,6 +61,14 @@ def in_time(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def in_short(number: int) -> str:
+    """A large number to one place: "1.2 M"."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return str(number)
+
+
 def plural(number: int, noun: str) -> str:
     """ "1 picture", "2,000 pictures", "2 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"

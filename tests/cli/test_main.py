@@ -291,7 +291,10 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["predict"], ["tour"], ["serve"], ["studio"]])
+@pytest.mark.parametrize(
+    "words",
+    [[], ["train"], ["evaluate"], ["predict"], ["tour"], ["serve"], ["studio"], ["check"], ["verify"], ["cache"]],
+)
 def test_the_help_is_as_it_was_agreed(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

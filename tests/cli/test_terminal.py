@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sevensteps.cli.terminal import Terminal, _distance, _short
+from sevensteps.cli.terminal import Terminal, _distance
 from sevensteps.data.listing import Refused
 from sevensteps.interval import Accuracy
+from sevensteps.words import in_short
 
 
 def test_square_brackets_in_names_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,8 +31,8 @@ def test_no_error_at_all_is_told_with_its_n() -> None:
 @pytest.mark.parametrize(
     ("number", "text"), [(999, "999"), (24_314, "24.3 k"), (2_100_000, "2.1 M"), (3 * 10**9, "3.0 G")]
 )
-def test_large_numbers_are_short(number: int, text: str) -> None:
-    assert _short(number) == text
+def test_large_numbers_arein_short(number: int, text: str) -> None:
+    assert in_short(number) == text
 
 
 def test_a_difference_within_luck_is_called_so() -> None:

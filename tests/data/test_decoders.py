@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,9 @@ def test_who_stops_listening_leaves_no_decoder_with_work(tmp_path):
     for _ in decode_all(paths, [Path(path).stat().st_size for path in paths], SIZE):
         break
     assert all_of(paths[:2])[0] == [Header(24, 20, False)] * 2
+
+
+def test_a_decoder_takes_no_more_memory_than_it_may():
+    code = "from sevensteps.data.decoders import MEMORY, limit_memory; limit_memory(); bytearray(MEMORY)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "MemoryError"

@@ -61,8 +61,9 @@ def test_a_round_trip_gives_the_same_preds_to_the_last_bit(name: str, tmp_path: 
     assert not loaded.model.training
 
 
-def test_the_folder_holds_three_files_and_the_card_names_the_classes(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+def test_the_folder_holds_four_files_and_the_card_names_the_classes(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["README.md", "config.json", "manifest.json", "model.safetensors"]
     assert "`3`, `7`, `a: b`" in (folder / "README.md").read_text("utf-8")
     assert json.loads((folder / "config.json").read_text("utf-8"))["format_version"] == 1
 

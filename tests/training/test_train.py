@@ -25,11 +25,21 @@ from sevensteps.training.result import TrainingResult, Watcher
 from sevensteps.training.run_folder import RunFolder
 
 FILES = {
-    *("config.toml", "environment.json", "data.json", "history.csv", "steps.csv", "predictions.csv", "result.json"),
+    *(
+        "config.toml",
+        "environment.json",
+        "data.json",
+        "history.csv",
+        "steps.csv",
+        "predictions.csv",
+        "result.json",
+        "manifest.json",
+        ".lock",
+    ),
     *(
         f"{model}/{name}"
         for model in ("model", "baseline")
-        for name in ("model.safetensors", "config.json", "README.md")
+        for name in ("model.safetensors", "config.json", "README.md", "manifest.json")
     ),
 }
 
@@ -65,7 +75,8 @@ class Noting:
 
 
 def files(run: Path) -> set[str]:
-    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    paths = (path.relative_to(run) for path in run.rglob("*") if path.is_file())
+    return {str(path) for path in paths if path.parts[0] != "checkpoints"}
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +289,7 @@ def test_a_full_disk_is_a_storage_error_and_the_model_before_it_stays_whole(tmp_
             resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 10, hard))  # no file may grow beyond 8 KiB
 
     try:
-        with pytest.raises(StorageError, match=r"cannot write .*model\.safetensors"):
+        with pytest.raises(StorageError, match=r"cannot write .*weights\.safetensors"):
             train(epochs=30, out=tmp_path, watcher=Fill())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import RequestError, SevenStepsError
 from .interrupts import deferred
@@ -74,8 +75,8 @@ def read_config(context: click.Context, option: click.Parameter, file: str | Non
     for name, value in config.items():
         if name not in known:
             raise RequestError(f"{file} sets {name!r}, which is no option", hint=f"they are {', '.join(sorted(known))}")
-        kinds = {"integer": (int,), "float": (int, float)}.get(known[name].type.name, (str,))
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        kinds = {"integer": (int,), "float": (int, float), "boolean": (bool,)}.get(known[name].type.name, (str,))
+        if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
             raise RequestError(f"{file} sets {name} to {value!r}", hint=f"expected {known[name].type.name}")
     context.default_map = {**(context.default_map or {}), **config}
     return file
@@ -91,12 +92,19 @@ def read_config(context: click.Context, option: click.Parameter, file: str | Non
 @device_option
 @click.option("--out", default="runs", show_default=True, help="The folder in which the run's folder is made.")
 @click.option("--minutes", type=float, help="Train for so long at the most.")
+@click.option("--checkpoint-minutes", type=float, help="Keep a checkpoint so often, not only after each epoch.")
+@click.option("--drop-leaks", is_flag=True, help="Leave out training pictures that valid or test has too.")
+@click.option("--resume", "run", help="Go on with the run in this folder from its last checkpoint.")
+@click.option("--accept-changed-data", is_flag=True, help="With --resume: also where the data are others now.")
 @click.option("--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the faster one.")
 @click.option("--threads", type=int, help="Threads that the CPU gives; else as many as are free.")
 @click.option("--config", is_eager=True, expose_value=False, callback=read_config, help="A TOML file with options.")
 @json_option
 @quiet_option
-def train(as_json: bool, quiet: bool, **options: Any) -> int:
+@click.pass_context
+def train(
+    context: click.Context, /, as_json: bool, quiet: bool, run: str | None, accept_changed_data: bool, **options: Any
+) -> int:
     """Train a classifier on DATA and save it, with its figures, in a run folder.
 
     DATA is a folder with train/CLASS/* and valid/CLASS/* (test/CLASS/* is looked at once, at the end), or with
@@ -104,8 +112,15 @@ def train(as_json: bool, quiet: bool, **options: Any) -> int:
     ones; or one of the names
     mnist, mnist_sample, fashion_mnist, cifar10, imagenette. Without DATA: scikit-learn's embedded handwritten digits.
 
-    What is not given is chosen from the pictures, and said. Ctrl-C ends the training and keeps what was learned.
+    What is not given is chosen from the pictures, and said. Ctrl-C ends the training and keeps what was learned;
+    `train --resume runs/NAME` then goes on, to the very weights that it would have come to.
     """
+    given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if run is not None and given:
+        raise RequestError(
+            f"--resume goes on with the options of the run, and {given[0].replace('_', '-')} is given besides",
+            hint="leave it out, or begin another run",
+        )
     from ..data.ahead import reading_ahead
     from .terminal import Terminal
 
@@ -113,8 +128,12 @@ def train(as_json: bool, quiet: bool, **options: Any) -> int:
         terminal.starting()
         with deferred():
             from ..report.page import write_report
+            from ..training.train import resume
             from ..training.train import train as run_training
-        result = run_training(watcher=terminal, **options)
+        if run is not None:
+            result = resume(run, accept_changed_data=accept_changed_data, watcher=terminal)
+        else:
+            result = run_training(watcher=terminal, **options)
         report = write_report(result)
         terminal.trained(result, report)
     return INTERRUPTED if result.interrupted else 0
@@ -190,6 +209,27 @@ def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, 
 
 @command.command()
 @click.argument("data", required=False)
+@click.option("--strict", is_flag=True, help="Exit with code 1 where anything was found.")
+@json_option
+@quiet_option
+def check(data: str | None, strict: bool, as_json: bool, quiet: bool) -> int:
+    """Tell what is wrong with labelled DATA (whatever `train` takes), and what it does to an accuracy.
+
+    Pictures that are in train and in valid or test, copies (also resized or encoded anew), labels that contradict
+    each other, rare and missing classes, blank pictures, features that give the class away, files that are none.
+    """
+    from ..data.check import check as look
+    from ..data.sources import read_source
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        report = look(read_source(data, progress=terminal.progress))
+        terminal.checked(report)
+    return 1 if strict and report.findings else 0
+
+
+@command.command()
+@click.argument("data", required=False)
 @click.option("--clear", is_flag=True, help="Remove them; they are made again when they are needed.")
 @json_option
 def cache(data: str | None, clear: bool, as_json: bool) -> None:
@@ -201,6 +241,16 @@ def cache(data: str | None, clear: bool, as_json: bool) -> None:
     from .cache import show_cache
 
     show_cache(data, clear=clear, as_json=as_json)
+
+
+@command.command()
+@click.argument("folder")
+@json_option
+def verify(folder: str, as_json: bool) -> int:
+    """Say whether a run or model FOLDER is whole, to the last bit, by the checksums that were written with it."""
+    from .verify import show_verification
+
+    return show_verification(folder, as_json=as_json)
 
 
 @command.command()

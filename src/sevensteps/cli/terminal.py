@@ -26,9 +26,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ..words import NO_BREAK, one_in, percent, plural, span, visible
+from ..words import NO_BREAK, in_short, one_in, percent, plural, span, visible
 
 if TYPE_CHECKING:
+    from ..data.check import Report
     from ..data.dataloaders import DataLoaders
     from ..data.listing import Refused
     from ..interval import Accuracy
@@ -129,7 +130,7 @@ class Terminal:
 
     def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
         """The network, and how it will be trained."""
-        numbers = f"{facts['parameters']:,} parameters, {_short(facts['operations'])} multiply-adds a picture"
+        numbers = f"{facts['parameters']:,} parameters, {in_short(facts['operations'])} multiply-adds a picture"
         self._head(self.err, "Model", f"{facts['name']}: {numbers}")
         if facts["name"] != "pixel_similarity":
             epochs = plural(recipe.epochs, "epoch")
@@ -233,6 +234,19 @@ class Terminal:
             self._line(f"written to {visible(csv_file)}")
         return None
 
+    def checked(self, report: Report) -> None:
+        """What the data tell of themselves."""
+        self._close_bar()
+        if self.as_json:
+            return self._json(report.to_dict())
+        for finding in report.findings:
+            self._line(f"{finding.kind}: {finding.message}", self.out, indent=0)
+            for example in finding.examples:
+                self._line(example, self.out, indent=4)
+        if not report.findings:
+            self._line(f"nothing found in {plural(sum(report.pictures.values()), 'picture')}", self.out, indent=0)
+        return None
+
     # -- pieces ---------------------------------------------------------------------------------------------------
 
     def _json(self, document: Mapping[str, Any]) -> None:
@@ -286,13 +300,6 @@ def _command() -> str:
     if Path(script).name == "__main__.py":
         return f"{Path(sys.executable).name} -m sevensteps"
     return min(script, os.path.relpath(script), key=len)
-
-
-def _short(number: int) -> str:
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return str(number)
 
 
 def _counts(counts: dict[str, dict[str, int]]) -> Table:

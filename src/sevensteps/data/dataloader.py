@@ -73,8 +73,8 @@ class DataLoader:
             return torch.arange(self.n)
         return torch.from_numpy(permutation(self.n, seed, "order", epoch))
 
-    def batches(self, *, seed: int, epoch: int, device: torch.device | None = None) -> Iterator[Any]:
-        """The batches of one epoch, the same for the same seed and epoch.
+    def batches(self, *, seed: int, epoch: int, device: torch.device | None = None, first: int = 0) -> Iterator[Any]:
+        """The batches of one epoch from the one numbered `first` on, the same for the same seed and epoch.
 
         For a GPU, tensors that take no more than a part of its free memory are copied there once: a batch is then
         gathered and augmented there. Batches of larger tensors go to the device as they are made; what is stacked from
@@ -89,9 +89,12 @@ class DataLoader:
         made = None
         if isinstance(collection, Items):
             pinned = bool(device and device.type == "cuda")
-            made = _made(collection, chosen, seed, epoch, num_workers=self.workers, pin_memory=pinned)
-        for step, indices in enumerate(chosen):
-            self.indices = indices
+            made = _made(
+                _Steps(collection, chosen, seed, epoch),
+                sampler=range(first, len(chosen)), num_workers=self.workers, pin_memory=pinned,
+            )  # fmt: skip
+        for step in range(first, len(chosen)):
+            self.indices = indices = chosen[step]
             batch = next(made) if made else collection.take_batch(indices, device)
             if self.augment:
                 batch = _augmented(batch, self.augment, generator(seed, "augment", epoch, step))
@@ -106,10 +109,9 @@ class DataLoader:
         return self._copy[1]
 
 
-def _made(items: Items, chosen: Sequence[Tensor], seed: int, epoch: int, **options: Any) -> Iterator[Any]:
-    """The batches of `items` at `chosen`, made by torch's own loader."""
-    draws = generator(seed, "workers", epoch)  # else it draws from the global one
-    steps = _Steps(items, chosen, seed, epoch)
+def _made(steps: _Steps, **options: Any) -> Iterator[Any]:
+    """The batches of `steps`, made by torch's own loader."""
+    draws = generator(steps.seed, "workers", steps.epoch)  # else it draws from the global one
     loader = torch.utils.data.DataLoader(steps, batch_size=None, collate_fn=_as_it_is, generator=draws, **options)
     for batch in loader:
         if isinstance(batch, DataError):

@@ -2,7 +2,8 @@
 
 A decoder process is `python -m sevensteps.data.decoders`. It knows no torch, so it starts in a tenth of a second,
 and reads jobs as JSON lines: paths, and the size to make of them, or none to look at the headers alone. A picture
-that crashes its decoder, or keeps it busy for `SECONDS_A_PICTURE`, is one refused picture; the rest goes on.
+that crashes its decoder, takes more than `MEMORY`, or keeps it busy for `SECONDS_A_PICTURE`, is one refused picture;
+the rest goes on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .decode import Header, read_header
 from .preprocessing import Preprocessing
 
 SECONDS_A_PICTURE = 5.0
+MEMORY = 4 << 30  # bytes of addresses: the largest picture that is allowed takes less than a quarter
 SECONDS_IDLE = 20  # a decoder that gets no job for so long ends
 AT_MOST = 16  # decoders at once
 CHUNK = 256  # pictures in a job at most
@@ -237,8 +239,19 @@ def from_status(status: Status) -> list[Any]:
     return list(status) if isinstance(status, Header) else [status.reason, status.message]
 
 
+def limit_memory() -> None:
+    """This process may take so much memory and no more: what asks for more gets a `MemoryError`, or dies of it."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+
+
 def main() -> None:
     """The decoder process: jobs on stdin, their outcomes on stdout, until stdin ends or it has been idle."""
+    limit_memory()
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints, it goes not between the pixels
     while True:

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .decode import Header
 from .listing import Refused
 from .names import Names
 from .preprocessing import Preprocessing
 
 
 class Part(NamedTuple):
-    """One split before labels are numbers: inputs (N first), N class names, N names for people."""
+    """One split before labels are numbers: inputs (N first), N class names, N names for people; headers of files."""
 
     x: NDArray[Any]
     labels: list[str]
     names: Sequence[str]
+    headers: Sequence[Header] | None = None
 
 
 @dataclass
@@ -46,9 +48,9 @@ class LabelledData:
         if self.preprocessing in (None, preprocessing):
             return self
         parts = {}
-        for split, (x, labels, names) in self.splits.items():
-            pixels = [preprocessing.read(picture)[1] for picture in x.transpose(0, 2, 3, 1)]
-            parts[split] = Part(np.stack(pixels) if pixels else x, labels, names)
+        for split, part in self.splits.items():
+            pixels = [preprocessing.read(picture)[1] for picture in part.x.transpose(0, 2, 3, 1)]
+            parts[split] = part._replace(x=np.stack(pixels) if pixels else part.x)
         return replace(self, splits=parts, preprocessing=preprocessing)
 
 

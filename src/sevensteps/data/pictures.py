@@ -73,7 +73,7 @@ class PictureSet:
 
 def numbered(data: LabelledData, split: str, vocab: Sequence[str]) -> PictureSet | Columns:
     """One split with its class names as indices into `vocab`. Raises `DataError` for a class not in it."""
-    x, labels, names = data.splits[split]
+    x, labels, names, _ = data.splits[split]
     check_known(labels, vocab, split, data.where)
     index = {name: number for number, name in enumerate(vocab)}
     y = torch.from_numpy(np.fromiter(map(index.__getitem__, labels), np.int64, len(labels)))

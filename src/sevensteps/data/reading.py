@@ -46,5 +46,6 @@ def read_listing(
                 good[number] = False
         pixels = read.array[part] if good.all() else read.array[part][good]  # all of it is not copied
         labels = list(compress(files.labels, good.tolist()))
-        data.splits[split] = Part(pixels, labels, Names(names.name_of, part.start + np.flatnonzero(good)))
+        headers = [status for status in read.statuses[part] if not isinstance(status, RefusedPicture)]
+        data.splits[split] = Part(pixels, labels, Names(names.name_of, part.start + np.flatnonzero(good)), headers)
     return data

@@ -1,4 +1,4 @@
-"""The model folder: `model.safetensors`, `config.json` and `README.md`. Loading one runs no code from it.
+"""The model folder: `model.safetensors`, `config.json`, `README.md`, `manifest.json`. Loading one runs no code from it.
 
 The configuration names a registered architecture, the classes and the preprocessing; the weights are plain
 tensors. The same folder serves `evaluate`, `predict`, Python and whatever serves it over HTTP.
@@ -22,7 +22,7 @@ from torch import nn
 
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
-from ..files import make_folder, write_bytes, write_json, write_text
+from ..files import make_folder, seal, write_bytes, write_json, write_text
 from .registry import Architecture, create, is_of_the_house
 
 FORMAT_VERSION = 1
@@ -66,8 +66,9 @@ class ModelFolder:
         return folder
 
     def write_card(self, folder: str | Path, card: str) -> None:
-        """Replace the model card of a folder that was saved before."""
+        """Replace the model card of a folder that was saved before, and write its `manifest.json`."""
         write_text(Path(folder) / CARD, card)
+        seal(folder)
 
     def reserve(self, folder: str | Path) -> None:
         """Take the room that the weights will need on the disk. Without `config.json` this is no model folder yet."""

@@ -29,6 +29,7 @@ def write_report(result: TrainingResult) -> Path:
     """Write `report.html` into the run's folder, and say where it is. Raises `StorageError`."""
     path = result.run.path / NAME
     write_text(path, page(result))
+    result.run.seal()
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import RequestError
 
 MOST_LR = 3.4e38  # the greatest float32
@@ -21,6 +23,17 @@ def check_count(what: str, number: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise RequestError(f"the {what} is {number!r}", hint="expected a whole number, 1 or more")
     return number
+
+
+def check_pair(batch: Any) -> tuple[Tensor, Tensor]:
+    """`batch` as inputs and targets. Raises `RequestError` for what is no pair of tensors."""
+    xb, yb = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (None, None)
+    if not isinstance(xb, Tensor) or not isinstance(yb, Tensor):
+        raise RequestError(
+            f"a batch is a {type(batch).__name__} that is no pair of tensors",
+            hint="each item of the data must be (input, target), of tensors or numbers",
+        )
+    return xb, yb
 
 
 def count_batches(dl: Any) -> int:

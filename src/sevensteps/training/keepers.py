@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
+from ..words import visible
 from .callbacks import Callback, CancelFitException, CancelTrainException
 
 LAST = 20  # the order of those who stop the fit: all others have heard of the epoch by then
@@ -41,6 +42,14 @@ class KeepBest(Callback):
             self.weights = {name: tensor.detach().clone() for name, tensor in self.learn.model.state_dict().items()}
             self.saved()
 
+    def to_state(self) -> dict[str, Any]:
+        """For a checkpoint: the best epoch, and how good it was; its weights have a checkpoint of their own."""
+        return {"epoch": self.epoch, "score": self.score}
+
+    def from_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.epoch, self.score = state["epoch"], state["score"]
+
     def restore(self) -> None:
         """Give the model the best weights back."""
         if self.weights:
@@ -54,30 +63,53 @@ class StepLog(Callback):
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, float, float, float]] = []
-        self._waiting: list[tuple[int, int, Tensor, float, Tensor]] = []
+        self._waiting: list[tuple[int, int, Tensor, float, Tensor, Any]] = []  # and the pictures' numbers
 
     def after_step(self) -> None:
-        """Note the step that was just made."""
+        """Note the step that was just made; on a CPU, where nobody waits for a figure, it is looked at too."""
         learn = self.learn
+        on_cpu = learn.device.type == "cpu"
         grads = [parameter.grad for parameter in learn.model.parameters() if parameter.grad is not None]
         norm = torch.stack(torch._foreach_norm(grads)).norm()
-        step = len(self.rows) + len(self._waiting)
-        self._waiting.append((step, learn.epoch, learn.loss.detach(), learn.lr, norm))
+        if on_cpu and not math.isfinite(norm):  # its square may be too large for float32, and nothing else
+            norm = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads]).norm()
+        step, pictures = len(self.rows) + len(self._waiting), getattr(learn.dls.train, "indices", None)
+        self._waiting.append((step, learn.epoch, learn.loss.detach(), learn.lr, norm, pictures))
+        if on_cpu:
+            self.after_train()
+
+    def to_state(self) -> list[tuple[int, int, float, float, float]]:
+        """For a checkpoint: all rows so far."""
+        self.after_train()
+        return self.rows
+
+    def from_state(self, state: list[list[Any]]) -> None:
+        """Go on from a checkpoint."""
+        self.rows = [(step, epoch, loss, lr, norm) for step, epoch, loss, lr, norm in state]
 
     def after_train(self) -> None:
-        """Fetch the epoch's rows. Raises `TrainingError` where a loss is not finite."""
+        """Fetch the epoch's rows. Raises `TrainingError` where a loss or a gradient is not finite."""
         if not self._waiting:
             return
         losses = torch.stack([row[2] for row in self._waiting]).tolist()
         norms = torch.stack([row[4] for row in self._waiting]).tolist()
-        for (step, epoch, _, lr, _), loss, norm in zip(self._waiting, losses, norms, strict=True):
-            if not math.isfinite(loss):
+        for (step, epoch, _, lr, _, pictures), loss, norm in zip(self._waiting, losses, norms, strict=True):
+            if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and self.learn.device.type == "cpu"):
+                what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
                 raise TrainingError(
-                    f"the loss is {loss} at step {step} (epoch {epoch}), with learning rate {lr:.3g}",
-                    hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}",
+                    f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",
+                    hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}, and look at these",
                 )
             self.rows.append((step, epoch, loss, lr, norm))
         self._waiting = []
+
+    def _named(self, pictures: Any) -> str:
+        """The pictures of a batch, as far as they have names."""
+        names = getattr(getattr(self.learn.dls.train, "collection", None), "names", None)
+        if names is None or pictures is None:
+            return ""
+        first = [visible(names[number]) for number in pictures[:3].tolist()]
+        return f", on {', '.join(first)}" + (f" and {len(pictures) - 3} more" if len(pictures) > 3 else "")
 
 
 class TimeLimit(Callback):
@@ -91,6 +123,14 @@ class TimeLimit(Callback):
     def __init__(self, minutes: float) -> None:
         self.seconds = 60 * minutes
         self.started = time.monotonic()
+
+    def to_state(self) -> float:
+        """For a checkpoint: the seconds that are used up."""
+        return time.monotonic() - self.started
+
+    def from_state(self, state: float) -> None:
+        """Go on from a checkpoint."""
+        self.started = time.monotonic() - state
 
     def before_batch(self) -> None:
         """Move the schedule on, or end the epoch's training."""
@@ -126,7 +166,7 @@ class StopWhenAsked(Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside the block Ctrl-C (SIGINT) or SIGTERM asks; a second Ctrl-C interrupts at once."""
+        """Inside the block Ctrl-C (SIGINT), SIGTERM or SIGHUP asks; a second Ctrl-C interrupts at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -135,7 +175,8 @@ class StopWhenAsked(Callback):
             self.asked = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        stops = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+        heeded = [number for number in stops if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, ask) for number in heeded}
         try:
             yield

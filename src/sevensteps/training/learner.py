@@ -33,7 +33,8 @@ from .callbacks import (
     CancelValidException,
     as_callbacks,
 )
-from .checks import check_count, check_lr, count_batches
+from .checkpoint import Checkpoint
+from .checks import check_count, check_lr, check_pair, count_batches
 from .losses import cross_entropy
 from .machine import at_work, choose_precision, compiled, in_fast_layout, in_precision
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
@@ -84,14 +85,13 @@ class Learner:
         self._trained = compiled(self.model, self.device) if compile else self.model
         self.threads = threads if threads is None else check_count("number of threads", threads)
         self.loss_func, self.opt_func = loss_func or cross_entropy, opt_func
-        self.metrics: list[Any] = _as_list(metrics)
+        self.metrics = list(metrics) if isinstance(metrics, list | tuple) else [] if metrics is None else [metrics]
         self.recorder = Recorder()
         self.cbs: list[Callback] = [self.recorder, *([] if quiet else [EpochTable()]), *as_callbacks(cbs)]
         self.opt: Any = None
         self.preds: Any = None
         self.loss: Any = None
-        self.epoch = 0  # epochs begun since this Learner was made
-        self.training = False
+        self.epoch, self.training = 0, False  # epochs begun since this Learner was made
         self._listeners: dict[str, list[Callable[[], None]]] = {}
 
     # -- the seven steps ------------------------------------------------------------------------------------------
@@ -99,15 +99,14 @@ class Learner:
     def fit(self, epochs: int, lr: float | None = None, *, schedule: Schedule = constant, cbs: Any = None) -> None:
         """Train for `epochs` passes over the training set at learning rate `lr`, or as `schedule` varies it."""
         self._initialise(epochs, lr, schedule, as_callbacks(cbs))
-        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device):
-            self._during("fit", CancelFitException, self._repeat)
-        self._stop()
+        self._run()
 
     def _initialise(self, epochs: int, lr: float | None, schedule: Schedule, cbs: list[Callback]) -> None:
         self.epochs, self.schedule = check_count("number of epochs", epochs), schedule
         self.lr = self.lr_max = self.default_lr if lr is None else check_lr(lr)
         self.opt = self.opt or make_optimizer(self.opt_func, self.model.parameters(), self.lr)
         self.step_in_fit, self.steps_per_epoch = 0, count_batches(self.dls.train)
+        self.epochs_done = self.steps_done = 0  # of this fit; of its epoch, where it goes on in the middle of one
         self.progress = 0.0
         self._listen(self.cbs, cbs)
 
@@ -131,9 +130,10 @@ class Learner:
         self._tell("after_step")
 
     def _repeat(self) -> None:
-        for _ in range(self.epochs):  # unless a listener cancels the fit
+        while self.epochs_done < self.epochs:  # unless a listener cancels the fit
             self.epoch += 1
             self._during("epoch", CancelEpochException, self._one_epoch)
+            self.epochs_done, self.steps_done = self.epochs_done + 1, 0
 
     def _stop(self) -> None:
         self.training = False
@@ -151,7 +151,8 @@ class Learner:
         self.training = True
         self.model.train()
         seed = seed_for(self.seed, "model", self.epoch)
-        for step, batch in enumerate(self._batches(self.dls.train)):
+        self.step_in_epoch = self.steps_done - 1
+        for step, batch in enumerate(self._batches(self.dls.train, self.steps_done), start=self.steps_done):
             self.step_in_epoch = step
             seed_torch(seed + step)
             self._take(batch)
@@ -181,6 +182,16 @@ class Learner:
     def fit_one_cycle(self, epochs: int, lr: float | None = None, *, cbs: Any = None) -> None:
         """Train with the learning rate going up to `lr` and down again, once over all epochs (Smith & Topin 2017)."""
         self.fit(epochs, lr, schedule=one_cycle, cbs=cbs)
+
+    def resume(self, checkpoint: str | Path, *, schedule: Schedule | None = None, cbs: Any = None) -> None:
+        """Go on with a fit from a checkpoint (see `Checkpoints`) to its end, as if it had never stopped.
+
+        For a Learner made with the same arguments. Raises `RequestError` for another, or where there is none.
+        """
+        point = Checkpoint.load(checkpoint)
+        self._initialise(point.state["epochs"], point.state["lr_max"], schedule or point.schedule, as_callbacks(cbs))
+        point.restore(self)
+        self._run()
 
     def validate(self, dl: Any = None) -> list[float]:
         """[loss, metric, …] over `dl`, by default the validation set. Changes no weight."""
@@ -236,6 +247,11 @@ class Learner:
 
     # -- how the loop is wired --------------------------------------------------------------------------------------
 
+    def _run(self) -> None:
+        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device):
+            self._during("fit", CancelFitException, self._repeat)
+        self._stop()
+
     def _during(self, part: str, cancel: type[Exception], body: Callable[[], None]) -> None:
         try:
             self._tell("before_" + part)
@@ -249,18 +265,18 @@ class Learner:
             listener()
 
     def _listen(self, *callbacks: list[Callback]) -> None:
-        listening = sorted(itertools.chain(*callbacks), key=lambda callback: callback.order)
-        for callback in listening:
+        self.listening = sorted(itertools.chain(*callbacks), key=lambda callback: callback.order)
+        for callback in self.listening:
             callback.learn = self
         self._listeners = {
-            event: [getattr(callback, event) for callback in listening if hasattr(callback, event)] for event in EVENTS
+            event: [getattr(it, event) for it in self.listening if hasattr(it, event)] for event in EVENTS
         }
 
-    def _batches(self, dl: Any) -> Iterator[Any]:
+    def _batches(self, dl: Any, first: int = 0) -> Iterator[Any]:
         if isinstance(dl, DataLoader):
-            return dl.batches(seed=self.seed, epoch=self.epoch, device=self.device)
+            return dl.batches(seed=self.seed, epoch=self.epoch, device=self.device, first=first)
         seed_torch(seed_for(self.seed, "order", self.epoch))  # torch's loaders draw from the global generator
-        return iter(dl)
+        return itertools.islice(dl, first, None)
 
     def _take(self, batch: Any) -> None:
         self.xb, self.yb = self._pair(batch)
@@ -268,12 +284,7 @@ class Learner:
         self.pictures = len(self.yb)
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
-        xb, yb = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (None, None)
-        if not isinstance(xb, Tensor) or not isinstance(yb, Tensor):
-            raise RequestError(
-                f"a batch is a {type(batch).__name__} that is no pair of tensors",
-                hint="each item of the data must be (input, target), of tensors or numbers",
-            )
+        xb, yb = check_pair(batch)
         if xb.device != self.device or yb.device != self.device:
             return xb.to(self.device, non_blocking=True), yb.to(self.device, non_blocking=True)
         return xb, yb
@@ -307,7 +318,3 @@ class Learner:
                 hint="make them with DataLoaders.from_folder, from_csv or from_arrays; get_preds(dl) needs neither",
             )
         return ModelFolder(self.model, self.dls.vocab, self.dls.preprocessing)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]

@@ -27,6 +27,7 @@ class BasicOptim:
                 "an optimizer needs a list of tensors to change", hint="give model.parameters(), or [w, b]"
             )
         self.params, self.lr = params, check_lr(lr)
+        self.state: dict[Tensor, tuple[Tensor, ...]] = {}  # what the steps so far have left behind, of each weight
         self.uniform = len({(p.device, p.dtype) for p in params}) == 1
 
     def step(self) -> None:
@@ -67,18 +68,17 @@ class SGD(BasicOptim):
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
         super().__init__(params, lr)
-        self.momentum, self.weight_decay = momentum, weight_decay
-        self.averages: dict[Tensor, Tensor] = {}
+        self.momentum, self.weight_decay = momentum, weight_decay  # `state` has the average
 
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        for params, grads in self.alike(self.averages if self.momentum else None):
-            first = bool(self.momentum) and params[0] not in self.averages
+        for params, grads in self.alike(self.state if self.momentum else None):
+            first = bool(self.momentum) and params[0] not in self.state
             if first:
-                self.averages.update((p, torch.empty_like(p)) for p in params)
+                self.state.update((p, (torch.empty_like(p),)) for p in params)
             torch._fused_sgd_(
-                params, grads, [self.averages[p] for p in params] if self.momentum else [],
+                params, grads, [self.state[p][0] for p in params] if self.momentum else [],
                 lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay,
                 dampening=0.0, nesterov=False, maximize=False, is_first_step=first,
             )  # fmt: skip
@@ -100,18 +100,16 @@ class AdamW(BasicOptim):
     ) -> None:
         super().__init__(params, lr)
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.averages: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}  # of gradients, of squares; steps
+        # `state` has the averages of gradients and of squares, and the number of steps
 
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights in place; those without a gradient stay."""
-        for params, grads in self.alike(self.averages):
-            if params[0] not in self.averages:  # they begin together, and count their steps together
+        for params, grads in self.alike(self.state):
+            if params[0] not in self.state:  # they begin together, and count their steps together
                 count = torch.zeros((), device=params[0].device)
-                self.averages.update((p, (torch.zeros_like(p), torch.zeros_like(p), count)) for p in params)
-            averages, squares, counts = (
-                list(column) for column in zip(*[self.averages[p] for p in params], strict=True)
-            )
+                self.state.update((p, (torch.zeros_like(p), torch.zeros_like(p), count)) for p in params)
+            averages, squares, counts = (list(column) for column in zip(*[self.state[p] for p in params], strict=True))
             for count in set(counts):
                 count += 1
             torch._fused_adamw_(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TextIO
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ class Recorder(Callback):
         self.validation: list[float] = []  # [loss, metric, …] of the last validation; empty where it was left out
         self.names: list[str] = []  # of the metrics' values in it
         self._waiting: list[tuple[Tensor, float, int]] = []  # loss, learning rate, pictures of steps not fetched yet
+        self._fetched: list[tuple[float, float, int]] = []  # the same of the epoch's steps that are
 
     def before_epoch(self) -> None:
         """Begin the epoch's account."""
@@ -107,14 +108,32 @@ class Recorder(Callback):
         self._fetch()
 
     def _fetch(self) -> None:
-        if self._waiting:
-            losses = torch.stack([loss for loss, _, _ in self._waiting]).tolist()
-            pictures = [count for _, _, count in self._waiting]
+        self._read()
+        if self._fetched:
+            losses, lrs, pictures = zip(*self._fetched, strict=True)
             self.pictures = sum(pictures)
             self.train_loss = sum(loss * n for loss, n in zip(losses, pictures, strict=True)) / max(1, self.pictures)
             self.losses += losses
-            self.lrs += [lr for _, lr, _ in self._waiting]
+            self.lrs += lrs
+        self._fetched = []
+
+    def _read(self) -> None:
+        """Read from the device what waits there."""
+        if self._waiting:
+            losses = torch.stack([loss for loss, _, _ in self._waiting]).tolist()
+            self._fetched += [(loss, lr, n) for loss, (_, lr, n) in zip(losses, self._waiting, strict=True)]
         self._waiting = []
+
+    def to_state(self) -> dict[str, Any]:
+        """For a checkpoint: all rows, and the steps of an epoch that is not over."""
+        self._read()
+        return {"rows": self.rows, "losses": self.losses, "lrs": self.lrs, "epoch": self._fetched}
+
+    def from_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows = [EpochRow(*row) for row in state["rows"]]
+        self.losses, self.lrs = state["losses"], state["lrs"]
+        self._fetched = [(loss, lr, n) for loss, lr, n in state["epoch"]]
 
     @property
     def values(self) -> list[list[float | None]]:

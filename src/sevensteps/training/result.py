@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 
 from ..data.dataloaders import DataLoaders
 from ..models.evaluation import Evaluation
-from ..models.model_folder import ModelFolder
+from ..models.model_folder import ModelFolder, default_card
 from ..models.pixel_similarity import PixelSimilarity
 from .recipes import Recipe
 from .recorder import EpochRow
@@ -80,6 +81,24 @@ class TrainingResult:
     def is_baseline(self) -> bool:
         """Whether the model is pixel similarity itself, and nothing was trained."""
         return self.model.model is self.similarity
+
+    def write(self) -> None:
+        """Write its figures, every answer and the model card into the run's folder. Raises `StorageError`."""
+        rows: list[list[Any]] = []
+        vocab = self.dls.vocab or []
+        for split, (preds, targets, _) in self.scored.items():
+            probs, losses = preds.softmax(1).max(1), F.cross_entropy(preds, targets, reduction="none")
+            columns = (targets.tolist(), probs.indices.tolist(), probs.values.tolist(), losses.tolist())
+            names = self.dls.splits[split].collection.names
+            rows += [
+                [split, n, vocab[y], vocab[p], prob, loss] for n, y, p, prob, loss in zip(names, *columns, strict=True)
+            ]
+        self.run.write_table("predictions.csv", ["split", "picture", "class", "predicted", "probability", "loss"], rows)
+        self.run.write_json("result.json", self.to_dict())
+        sentences = [f"- {split}: {scored.evaluation.accuracy}" for split, scored in self.scored.items()]
+        sentences.append(f"- pixel similarity, the baseline, on valid: {self.baseline.accuracy}")
+        self.model.write_card(self.run.model, default_card(self.model, "\n".join(["Accuracy:", "", *sentences])))
+        self.run.seal()
 
     def to_dict(self) -> dict[str, Any]:
         """As `result.json` has it, and `--json` prints it."""

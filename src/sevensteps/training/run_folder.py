@@ -1,29 +1,35 @@
 """The run folder: one training, its figures, and all that is needed to repeat it.
 
 `runs/<name>/`: `config.toml`, `environment.json`, `data.json`, `history.csv` (a row an epoch), `steps.csv` (a row a
-step), `predictions.csv` (a row a validation or test picture), `result.json`, `model/`, the model folder, and
-`baseline/`, that of pixel similarity.
+step), `predictions.csv` (a row a validation or test picture), `result.json`, `model/`, the model folder,
+`baseline/`, that of pixel similarity, and `checkpoints/`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
-from ..files import csv_text, make_folder, storage_errors, write_json, write_text
+from ..files import csv_text, damages, make_folder, seal, storage_errors, write_json, write_text
 
 AT_ONCE = 4096  # pictures whose pixels are looked at together
+LOCK = ".lock"
+LEFT_OUT = (LOCK, "checkpoints")  # of the manifest of the run
 
 
 class RunFolder:
@@ -48,6 +54,40 @@ class RunFolder:
                 else:
                     return cls(path)
 
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """A run that was begun before. Raises `RequestError` where `path` is none."""
+        if not (Path(path) / "config.toml").is_file():
+            raise RequestError(f"{path} is no run folder", hint="expected a folder that `sevensteps train` made")
+        return cls(path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside the block no other process trains in this folder. Raises `RequestError` where one does.
+
+        The lock is the system's and ends with the process, whatever ends that.
+        """
+        with storage_errors(self.path):
+            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                raise RequestError(
+                    f"{self.path} is being trained by {holder}", hint="wait for it, or stop it"
+                ) from error
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(lock)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints are."""
+        return self.path / "checkpoints"
+
     @property
     def model(self) -> Path:
         """Where its model folder is."""
@@ -68,12 +108,31 @@ class RunFolder:
         """One of the JSON files, by its name."""
         write_json(self.path / name, value)
 
+    def read_config(self) -> dict[str, Any]:
+        """What was asked for. Raises `RequestError` where the file is damaged."""
+        try:
+            config = tomllib.loads((self.path / "config.toml").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise RequestError(f"cannot read {self.path / 'config.toml'}: {error}", hint="train again") from error
+        return {name: value for name, value in config.items() if name != "recipe"}
+
     def read_json(self, name: str) -> Any:
         """One of the JSON files. Raises `RequestError` where it is missing or no JSON."""
         try:
             return json.loads((self.path / name).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
+
+    def seal(self) -> None:
+        """Write `manifest.json`: the SHA-256 of every file but the checkpoints, which have their own."""
+        seal(self.path, LEFT_OUT)
+
+    def damages(self) -> list[str]:
+        """What is other than when the run ended: a sentence for each file. None where all is whole."""
+        found = damages(self.path, LEFT_OUT)
+        for checkpoint in sorted(self.checkpoints.glob("step-*")):
+            found += [f"checkpoints/{checkpoint.name}: {it}" for it in damages(checkpoint)]
+        return found
 
     def write_table(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
@@ -95,6 +154,41 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "git": _git_commit(),
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is other now in the environment of a run, and may change the bits of its results."""
+    named = {"processor": "processor", "instruction_set": "instruction set", "device": "device", "gpu": "GPU"}
+    found = [(words, before.get(key), now.get(key)) for key, words in named.items()]
+    versions = before.get("versions", {})
+    found += [(name, versions.get(name), version) for name, version in now["versions"].items()]
+    found += [("threads", before.get("threads"), now["threads"])]
+    return [f"{what} was {old}, is {new}" for what, old, new in found if old != new]
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What has changed in the data of a run, by its `data.json`; nothing where they are the same."""
+    if before.get("fingerprint") == now["fingerprint"]:
+        return ""
+    counts = [
+        f"{split} has {count:,} pictures of {label}, had {before.get('counts', {}).get(split, {}).get(label, 0):,}"
+        for split, table in now["counts"].items()
+        for label, count in table.items()
+        if before.get("counts", {}).get(split, {}).get(label, 0) != count
+    ]
+    return "; ".join(counts) or "the pixels or labels of as many pictures are others"
+
+
+def data_facts(dls: DataLoaders) -> dict[str, Any]:
+    """As `data.json` has them: the fingerprint, what was found, and what could not be used."""
+    return {
+        "fingerprint": fingerprint({split: loader.collection for split, loader in dls.splits.items()}),
+        "classes": dls.vocab,
+        "counts": dls.counts,
+        "sizes": dls.sizes,
+        "notes": dls.notes,
+        "refused": [refused._asdict() for refused in dls.refused],
     }
 
 

@@ -29,5 +29,8 @@ def one_cycle(
     return _cosine(lr, lr / end_div, (progress - warm_up) / (1 - warm_up))
 
 
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "one_cycle": one_cycle}
+
+
 def _cosine(start: float, end: float, at: float) -> float:
     return start + (end - start) * (1 - math.cos(math.pi * min(at, 1.0))) / 2

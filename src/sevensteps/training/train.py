@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 
+from ..data.check import check, without_leaks
 from ..data.dataloaders import DataLoaders
 from ..data.preprocessing import Preprocessing
 from ..data.sources import read_source
@@ -19,9 +19,10 @@ from ..errors import DataError, RequestError, TrainingError
 from ..files import remove_folder
 from ..models import networks
 from ..models.evaluation import Evaluation
-from ..models.model_folder import ModelFolder, default_card
+from ..models.model_folder import ModelFolder
 from ..models.pixel_similarity import PixelSimilarity
 from .callbacks import Callback
+from .checkpoint import Checkpoints, checkpoints
 from .checks import check_count, check_lr
 from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
 from .learner import Learner
@@ -30,11 +31,22 @@ from .metrics import accuracy
 from .optimizers import AdamW
 from .recipes import Recipe, default_network, recipe_for
 from .result import Scored, Silence, TrainingResult, Watcher
-from .run_folder import RunFolder, environment, fingerprint
+from .run_folder import RunFolder, changes, data_facts, differences, environment
 
-__all__ = ["Scored", "TrainingResult", "Watcher", "train"]
+__all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
 
 BASELINE = "pixel_similarity"
+ASKED = (
+    "data",
+    "model",
+    "epochs",
+    "lr",
+    "batch_size",
+    "minutes",
+    "checkpoint_minutes",
+    "drop_leaks",
+    "threads",
+)  # or not
 
 
 def train(
@@ -48,6 +60,8 @@ def train(
     device: str = "auto",
     out: str | Path = "runs",
     minutes: float | None = None,
+    checkpoint_minutes: float | None = None,
+    drop_leaks: bool = False,
     precision: str = "auto",
     threads: int | None = None,
     watcher: Watcher | None = None,
@@ -57,26 +71,93 @@ def train(
     `data` is a folder, a CSV, a folder of IDX files, a dataset's name, or None for the embedded digits; `model` a
     registered network or "pixel_similarity"; what is None is chosen from the pictures. The network is chosen by the
     validation set (the best epoch is kept); a test set is looked at once, at the end. Ctrl-C ends the training at the
-    next batch and keeps what was learned. `precision` and `threads` are the `Learner`'s. Raises `RequestError`,
-    `DataError`, `TrainingError`, `StorageError`.
+    next batch and keeps what was learned. `precision` and `threads` are the `Learner`'s. Checkpoints are kept after
+    every epoch, where it is stopped, and every `checkpoint_minutes`; `resume` goes on from the last. What `check` says
+    of the data is told; with `drop_leaks` training pictures that valid or test has too are left out. Raises
+    `RequestError`, `DataError`, `TrainingError`, `StorageError`.
     """
     asked = {
         "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
-        "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes, "precision": precision,
-        "threads": threads,
+        "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes,
+        "checkpoint_minutes": checkpoint_minutes, "drop_leaks": drop_leaks, "precision": precision, "threads": threads,
     }  # fmt: skip
-    _check(model, epochs, lr, batch_size, minutes, precision, threads)
-    chosen_device = choose_device(device)
+    _check(asked)
+    started, watcher, chosen_device = time.perf_counter(), watcher or Silence(), choose_device(device)
     with at_work(threads, chosen_device):
-        return _train(data, asked, chosen_device, out, watcher or Silence())
+        plan = _plan(asked, watcher)
+        watcher.found(plan.dls, plan.where)
+        run = RunFolder.create(out, _name(data))
+        with run.held():
+            try:
+                _describe(run, asked, plan)
+                ready = _make(run, plan, chosen_device, asked, watcher)
+                ready.folder.reserve(run.model)  # a disk that is full is found out now, not after the training
+                run.write_json("environment.json", environment(chosen_device) | {"precision": ready.learn.precision})
+            except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
+                remove_folder(run.path)
+                raise
+            return _train(run, plan, ready, asked, watcher, started)
 
 
-def _train(
-    data: str | Path | None, asked: dict[str, Any], device: torch.device, out: str | Path, watcher: Watcher
-) -> TrainingResult:
-    started = time.perf_counter()
-    seed = asked["seed"]
-    labelled = read_source(data, progress=watcher.progress)
+def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watcher | None = None) -> TrainingResult:
+    """Go on with a run that was stopped or killed, from its last checkpoint, to the bits that it would have come to.
+
+    Threads and precision are those of before; what else is other on this machine is told in the notes. Raises
+    `RequestError` for a folder that is no run or that another process trains in, `DataError` where the data have
+    changed, unless that is accepted; else what `train` raises.
+    """
+    started, watcher, folder = time.perf_counter(), watcher or Silence(), RunFolder.open(run)
+    with folder.held():
+        asked = dict.fromkeys(ASKED) | folder.read_config()
+        before = folder.read_json("environment.json") if (folder.path / "environment.json").exists() else {}
+        asked |= {name: before[name] for name in ("precision", "threads") if name in before}
+        _check(asked)
+        device = choose_device(asked["device"] or "auto")
+        with at_work(asked["threads"], device):
+            plan = _plan(asked, watcher)
+            known = (folder.path / "data.json").exists()
+            changed = changes(folder.read_json("data.json"), data_facts(plan.dls)) if known else ""
+            if changed and not accept_changed_data:
+                raise DataError(
+                    f"the data of {folder.path} have changed: {changed}",
+                    hint="--accept-changed-data goes on with them as they are now",
+                )
+            other = differences(before, environment(device)) if before else []
+            plan.dls.notes += [f"bits not guaranteed: {', '.join(other)}"] if other else []
+            watcher.found(plan.dls, plan.where)
+            ready = _make(folder, plan, device, asked, watcher)
+            if changed or not known:
+                _describe(folder, asked, plan)
+            if not before:  # it was killed before it began
+                folder.write_json("environment.json", environment(device) | {"precision": ready.learn.precision})
+            return _train(folder, plan, ready, asked, watcher, started)
+
+
+class _Plan(NamedTuple):
+    """The data, and what was chosen for them."""
+
+    dls: DataLoaders
+    preprocessing: Preprocessing
+    name: str
+    recipe: Recipe
+    where: str
+
+
+class _Ready(NamedTuple):
+    """What trains, where it is kept, and what it is compared with."""
+
+    learn: Learner
+    folder: ModelFolder
+    facts: dict[str, Any]
+    similarity: PixelSimilarity
+    baseline: Evaluation
+
+
+def _plan(asked: dict[str, Any], watcher: Watcher) -> _Plan:
+    labelled = read_source(asked["data"], progress=watcher.progress)
+    report = check(labelled)
+    labelled = without_leaks(labelled, report) if asked["drop_leaks"] else labelled
+    labelled.notes.extend(it.line for it in report.findings if it.kind != "refused")  # those are listed anyway
     preprocessing = labelled.preprocessing
     if preprocessing is None:
         raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
@@ -84,68 +165,74 @@ def _train(
     pictures = len(labelled.splits["train"].x) if "train" in labelled.splits else 0
     recipe = recipe_for(name, pictures, preprocessing)
     recipe = replace(recipe, **{key: asked[key] for key in ("epochs", "lr", "batch_size") if asked[key]})
-    dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=seed)
-    watcher.found(dls, labelled.where)
+    dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=asked["seed"])
+    return _Plan(dls, preprocessing, name, recipe, labelled.where)
 
-    run = RunFolder.create(out, _name(data))
-    try:
-        _describe(run, asked, name, recipe, dls)
-        similarity, baseline = _measure_baseline(run, dls, preprocessing)
-        watcher.baseline(baseline)
-        network = similarity if name == BASELINE else networks.for_data(name, dls, seed=seed)
-        folder, facts = ModelFolder(network, dls.vocab or [], preprocessing), _facts(name, network, similarity)
-        folder.reserve(run.model)  # a disk that is full is found out now, not after the training
-        learn = Learner(
-            dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay), metrics=accuracy,
-            seed=seed, device=device, precision=asked["precision"], threads=torch.get_num_threads(), quiet=True,
-        )  # fmt: skip
-        facts |= {"precision": learn.precision, "threads": learn.threads, "device": str(device)}
-        run.write_json("environment.json", environment(device) | {"precision": learn.precision})
-        watcher.model(facts, recipe)
-    except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
-        remove_folder(run.path)
-        raise
 
+def _make(run: RunFolder, plan: _Plan, device: torch.device, asked: dict[str, Any], watcher: Watcher) -> _Ready:
+    dls, preprocessing, name, recipe, _ = plan
+    similarity, baseline = _measure_baseline(run, dls, preprocessing)
+    watcher.baseline(baseline)
+    network = similarity if name == BASELINE else networks.for_data(name, dls, seed=asked["seed"])
+    facts = _facts(name, network, similarity)
+    learn = Learner(
+        dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay), metrics=accuracy,
+        seed=asked["seed"], device=device, precision=asked["precision"], threads=torch.get_num_threads(), quiet=True,
+    )  # fmt: skip
+    facts |= {"precision": learn.precision, "threads": learn.threads, "device": str(device)}
+    return _Ready(learn, ModelFolder(network, dls.vocab or [], preprocessing), facts, similarity, baseline)
+
+
+def _train(
+    run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher, started: float
+) -> TrainingResult:
+    dls, learn = plan.dls, ready.learn
+    watcher.model(ready.facts, plan.recipe)
     best, interrupted = 0, False
-    if name == BASELINE:
-        folder.save(run.model)
+    if plan.name == BASELINE:
+        ready.folder.save(run.model)
     else:
-        best, interrupted = _fit(learn, recipe.epochs, run, folder, asked["minutes"], watcher)
+        best, interrupted = _fit(run, plan, ready, asked, watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
-        run=run, dls=dls, model=folder, model_facts=facts, similarity=similarity, baseline=baseline,
-        baseline_test=similarity.evaluate(dls.test) if dls.test else None, scored=scored,
-        epochs=learn.recorder.rows, planned_epochs=recipe.epochs, best_epoch=best, config=asked,
+        run=run, dls=dls, model=ready.folder, model_facts=ready.facts, similarity=ready.similarity,
+        baseline=ready.baseline, baseline_test=ready.similarity.evaluate(dls.test) if dls.test else None,
+        scored=scored, epochs=learn.recorder.rows, planned_epochs=plan.recipe.epochs, best_epoch=best, config=asked,
         seconds=time.perf_counter() - started, interrupted=interrupted,
     )  # fmt: skip
-    _finish(result)
+    result.write()
     watcher.finished(result)
     return result
 
 
-def _check(model: Any, epochs: Any, lr: Any, batch_size: Any, minutes: Any, precision: Any, threads: Any) -> None:
+def _check(asked: dict[str, Any]) -> None:
+    model, lr, precision = asked["model"], asked["lr"], asked["precision"]
     if model is not None and model not in networks.names():
         raise RequestError(f"no network is called {model!r}", hint=f"the networks are {', '.join(networks.names())}")
-    for what, number in (("number of epochs", epochs), ("batch size", batch_size), ("number of threads", threads)):
-        if number is not None:
-            check_count(what, number)
+    for key, what in (("epochs", "number of epochs"), ("batch_size", "batch size"), ("threads", "number of threads")):
+        if asked[key] is not None:
+            check_count(what, asked[key])
     if lr is not None:
         check_lr(lr)
     if precision not in PRECISIONS:
         raise RequestError(f"precision is {precision!r}", hint=f"expected one of {', '.join(PRECISIONS)}")
-    if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
-        raise RequestError(f"minutes is {minutes!r}", hint="expected a number above 0")
+    for key in ("minutes", "checkpoint_minutes"):
+        if asked[key] is not None and not (isinstance(asked[key], int | float) and asked[key] > 0):
+            raise RequestError(f"{key} is {asked[key]!r}", hint="expected a number above 0")
 
 
-def _fit(
-    learn: Learner, epochs: int, run: RunFolder, folder: ModelFolder, minutes: float | None, watcher: Watcher
-) -> tuple[int, bool]:
+def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool]:
     """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
-    best, log, stop = KeepBest(lambda: folder.save(run.model)), StepLog(), StopWhenAsked()
-    limits = [TimeLimit(minutes)] if minutes else []
+    learn, minutes = ready.learn, asked["minutes"]
+    best, log, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), StopWhenAsked()
+    kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.asked)
+    cbs = [best, log, kept, stop, *([TimeLimit(minutes)] if minutes else []), _Reporter(run, log, watcher)]
     try:
         with stop.listening():
-            learn.fit_one_cycle(epochs, cbs=[best, log, stop, *limits, _Reporter(run, log, watcher)])
+            if checkpoints(run.checkpoints):
+                learn.resume(run.checkpoints, cbs=cbs)
+            else:
+                learn.fit_one_cycle(plan.recipe.epochs, cbs=cbs)
     except TrainingError as error:
         if best.weights:
             error.hint += f"; the best epoch before that, epoch {best.epoch}, is kept in {run.model}"
@@ -153,6 +240,9 @@ def _fit(
     if not best.weights:
         raise TrainingError("no epoch ended with a finite loss", hint=f"try a lower --lr than {learn.lr_max:.3g}")
     best.restore()
+    ready.folder.save(
+        run.model
+    )  # also where the folder had the weights of an epoch that was cut short, and then begun anew
     return best.epoch, stop.asked
 
 
@@ -178,18 +268,16 @@ class _Reporter(Callback):
         self.watcher.epoch(rows[-1], self.learn.epochs)
 
 
-def _describe(run: RunFolder, asked: dict[str, Any], name: str, recipe: Recipe, dls: DataLoaders) -> None:
+def _describe(run: RunFolder, asked: dict[str, Any], plan: _Plan) -> None:
     """Write down what was asked, what was chosen, and from which data."""
+    recipe = plan.recipe
     chosen = {
-        "model": name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
+        "model": plan.name, "epochs": recipe.epochs, "lr": recipe.lr, "batch_size": recipe.batch_size,
         "weight_decay": recipe.weight_decay, "augment": str(recipe.augment or "none"),
-        "preprocessing": dls.preprocessing.rule if dls.preprocessing else None,
+        "preprocessing": plan.preprocessing.rule,
     }  # fmt: skip
     run.write_config(asked | {"recipe": chosen})
-    fingerprinted = fingerprint({split: loader.collection for split, loader in dls.splits.items()})
-    facts = {"fingerprint": fingerprinted, "classes": dls.vocab, "counts": dls.counts, "sizes": dls.sizes}
-    refused = [refused._asdict() for refused in dls.refused]
-    run.write_json("data.json", {**facts, "notes": dls.notes, "refused": refused})
+    run.write_json("data.json", data_facts(plan.dls))
 
 
 def _measure_baseline(
@@ -217,21 +305,3 @@ def _name(data: str | Path | None) -> str:
 def _score(learn: Learner, dl: Any) -> Scored:
     preds, targets = learn.get_preds(dl)
     return Scored(preds, targets, Evaluation.of(preds.argmax(1), targets, learn.dls.vocab or []))
-
-
-def _finish(result: TrainingResult) -> None:
-    rows: list[list[Any]] = []
-    vocab = result.dls.vocab or []
-    for split, (preds, targets, _) in result.scored.items():
-        probs, losses = preds.softmax(1).max(1), F.cross_entropy(preds, targets, reduction="none")
-        columns = (targets.tolist(), probs.indices.tolist(), probs.values.tolist(), losses.tolist())
-        names = result.dls.splits[split].collection.names
-        rows += [
-            [split, n, vocab[y], vocab[p], prob, loss] for n, y, p, prob, loss in zip(names, *columns, strict=True)
-        ]
-    result.run.write_table("predictions.csv", ["split", "picture", "class", "predicted", "probability", "loss"], rows)
-    result.run.write_json("result.json", result.to_dict())
-    sentences = [f"- {split}: {scored.evaluation.accuracy}" for split, scored in result.scored.items()] + [
-        f"- pixel similarity, the baseline, on valid: {result.baseline.accuracy}"
-    ]
-    result.model.write_card(result.run.model, default_card(result.model, "\n".join(["Accuracy:", "", *sentences])))

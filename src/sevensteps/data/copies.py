@@ -1,0 +1,143 @@
+"""Pictures that are there more than once: the same pixels, or the same picture at another size or encoded anew.
+
+All pictures have one size by now, so a copy that was resized or compressed again has nearly the same pixels. Near ones
+are looked for by their 8×8 thumbnails, in cells along the four directions in which these differ most, so that the time
+grows little faster than their number; a pair counts whose pixels correlate by `SAME`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 8  # of a thumbnail
+RADIUS = 12.0  # how far apart thumbnails of copies are at most, as a Euclidean distance: 1.5 levels a pixel
+SAME = 0.98  # correlation of the pixels of copies
+FLAT = 2.0  # standard deviation, in levels of 255, below which a picture shows nothing that could be compared
+DIRECTIONS = 4
+AT_ONCE = 1 << 16  # pairs, or pixels' rows, that are looked at together
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+
+
+class Copies(NamedTuple):
+    """Groups of at least two pictures, by their numbers; in a group of `near` are also those that are exactly alike."""
+
+    exact: list[list[int]]
+    near: list[list[int]]
+
+
+def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
+    """The copies among all pictures of `parts` (uint8, each N×C×H×W), numbered through in their order.
+
+    >>> one, other = np.zeros((2, 1, 9, 9), np.uint8)
+    >>> one[0, 2:5, 3:7] = 250
+    >>> find_copies([np.stack([one, other, one])]).exact
+    [[0, 2]]
+    """
+    first: dict[bytes, int] = {}
+    same: dict[int, list[int]] = {}
+    for number, pixels in enumerate(itertools.chain(*parts)):
+        known = first.setdefault(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), number)
+        same.setdefault(known, []).append(number)
+    ones = np.array(sorted(same), np.int64)  # one of each
+    pairs = [*_near(parts, ones)] if len(ones) else []
+    near = [[copy for one in group for copy in same[one]] for group in _joined(pairs)]
+    return Copies([group for group in same.values() if len(group) > 1], [sorted(group) for group in near])
+
+
+def _near(parts: Sequence[NDArray[np.uint8]], ones: Numbers) -> Iterator[tuple[int, int]]:
+    """Pairs of `ones` that are nearly the same."""
+    starts = np.cumsum([0, *map(len, parts)])
+    small = np.concatenate([_thumbnails(part) for part in parts])[ones]
+    spread = small.std(1)
+    for left, right in _neighbours(small):
+        for begin in range(0, len(left), AT_ONCE):
+            a, b = left[begin : begin + AT_ONCE], right[begin : begin + AT_ONCE]
+            close = (np.linalg.norm(small[a] - small[b], axis=1) <= RADIUS) & (spread[a] > FLAT) & (spread[b] > FLAT)
+            for one, other in zip(ones[a[close]].tolist(), ones[b[close]].tolist(), strict=True):
+                if _correlation(_picture(parts, starts, one), _picture(parts, starts, other)) >= SAME:
+                    yield one, other
+
+
+def _thumbnails(pixels: NDArray[np.uint8]) -> Floats:
+    """Each picture as the means of a grid of 8×8 parts, all channels together; float32, N×64."""
+    n, _, height, width = pixels.shape
+    rows = np.linspace(0, height, min(SIDE, height) + 1).astype(int)
+    columns = np.linspace(0, width, min(SIDE, width) + 1).astype(int)
+    areas = np.outer(np.diff(rows), np.diff(columns)).astype(np.float32)
+    small = np.empty((n, areas.size), np.float32)
+    step = max(1, (AT_ONCE << 6) // max(1, pixels[:1].size))
+    for begin in range(0, n, step):
+        grey = pixels[begin : begin + step].mean(1, dtype=np.float32)
+        sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
+        small[begin : begin + step] = (sums / areas).reshape(-1, areas.size)
+    return small
+
+
+def _neighbours(points: Floats) -> Iterator[tuple[Numbers, Numbers]]:
+    """Index pairs (each once) of points that may be within `RADIUS`: all that are, and some that are not."""
+    centred = points - points.mean(0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    cells = np.floor(centred @ directions[:, -DIRECTIONS:] / RADIUS).astype(np.int64)
+    cells -= cells.min(0) - 1
+    scale = np.cumprod([1, *(cells.max(0) + 2)[:-1]])
+    keys = cells @ scale
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    for offset in itertools.product((-1, 0, 1), repeat=cells.shape[1]):
+        if offset < (0,) * len(offset):  # the same pairs the other way round
+            continue
+        begin = np.searchsorted(keys, keys + offset @ scale, "left")
+        end = np.searchsorted(keys, keys + offset @ scale, "right")
+        if not any(offset):
+            begin = np.arange(1, len(keys) + 1)  # within a cell: those behind
+        counts = np.maximum(end - begin, 0)
+        for some in _portions(counts):
+            left = np.repeat(np.arange(some.start, some.stop), counts[some])
+            ahead = np.arange(len(left)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
+            yield order[left], order[begin[left] + ahead]
+
+
+def _portions(counts: Numbers) -> Iterator[slice]:
+    """Slices of `counts` whose sums are small enough to be looked at together; what is left out sums to nothing."""
+    totals = np.cumsum(counts)
+    begin = 0
+    while begin < len(counts) and totals[-1] > (done := int(totals[begin - 1]) if begin else 0):
+        end = max(begin + 1, int(np.searchsorted(totals, done + 16 * AT_ONCE, "right")))
+        yield slice(begin, end)
+        begin = end
+
+
+def _picture(parts: Sequence[NDArray[np.uint8]], starts: Numbers, number: int) -> Floats:
+    part = int(np.searchsorted(starts, number, "right")) - 1
+    picture: Floats = parts[part][number - starts[part]].astype(np.float32).ravel()
+    return picture
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    return float(one @ other / max(1e-9, float(np.linalg.norm(one)) * float(np.linalg.norm(other))))
+
+
+def _joined(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The groups that pairs make, each with all that any of its pairs leads to."""
+    leader: dict[int, int] = {}
+
+    def follow(one: int) -> int:
+        while leader.setdefault(one, one) != one:
+            leader[one] = one = leader[leader[one]]
+        return one
+
+    for one, other in pairs:
+        leader[follow(other)] = follow(one)
+    groups: dict[int, list[int]] = {}
+    for one in sorted(leader):
+        groups.setdefault(follow(one), []).append(one)
+    return list(groups.values())
