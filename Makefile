@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick format bench clean
+.PHONY: demo test quick format bench crash clean
 
 demo: .venv/.installed
 	$(BIN)/sevensteps train
@@ -19,6 +19,9 @@ format: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/run.py
+
+crash: .venv/.installed-dev
+	$(BIN)/python tests/certainty/harness.py .crash --kill-every 1 --fail-every 1 --kill-at-random 300
 
 clean:
 	rm -rf .venv

@@ -7,9 +7,8 @@ the class away.
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from ..words import percent, plural, visible
 from .copies import FLAT, find_copies
+from .decode import Header
 from .labelled import LabelledData, Part
 
 EXAMPLES = 3
@@ -186,11 +186,14 @@ def _shapes(data: LabelledData, parts: dict[str, Part]) -> Iterator[Finding]:
     assert data.preprocessing
     height, width, small, odd = data.preprocessing.height, data.preprocessing.width, [], []
     for part in parts.values():
-        for header, name in zip(part.headers or (), part.names, strict=False):
-            shape = f"{visible(name)} ({header.width}×{header.height})"
-            if 2 * header.width <= width and 2 * header.height <= height:
+        odd_ones = {it for it in set(part.headers or ()) if _is_small(it, width, height) or _is_narrow(it)}
+        for number, header in enumerate(part.headers or () if odd_ones else ()):
+            if header not in odd_ones:
+                continue
+            shape = f"{visible(part.names[number])} ({header.width}×{header.height})"
+            if _is_small(header, width, height):
                 small.append(shape)
-            if max(header.width, header.height) >= NARROW * min(header.width, header.height):
+            if _is_narrow(header):
                 odd.append(shape)
     if small:
         why = "are at most half as large as the network sees them: it sees them blurred"
@@ -200,20 +203,30 @@ def _shapes(data: LabelledData, parts: dict[str, Part]) -> Iterator[Finding]:
         yield _finding("narrow", odd, f"{plural(len(odd), 'picture')} {why}")
 
 
+def _is_small(header: Header, width: int, height: int) -> bool:
+    return 2 * header.width <= width and 2 * header.height <= height
+
+
+def _is_narrow(header: Header) -> bool:
+    return max(header.width, header.height) >= NARROW * min(header.width, header.height)
+
+
 def _shortcuts(parts: dict[str, Part]) -> Iterator[Finding]:
-    features: dict[str, Callable[[Part, int], Any]] = {
-        "size": lambda part, i: part.headers and part.headers[i][:2],
-        "mode": lambda part, i: part.headers and ("grey" if part.headers[i].grey else "colour"),
-        "file format": lambda part, i: os.path.splitext(part.names[i])[1].lower(),  # noqa: PTH122 - no path yet
-    }
     part = parts.get("train")
-    if part is None:
+    if part is None or not part.headers:
         return
+    kinds = Counter(zip(part.headers, part.labels, strict=True))
+    endings = Counter(zip((name.rpartition(".")[2].lower() for name in part.names), part.labels, strict=True))
+    features: dict[str, list[tuple[Any, str, int]]] = {
+        "size": [(header[:2], label, count) for (header, label), count in kinds.items()],
+        "mode": [("grey" if header.grey else "colour", label, count) for (header, label), count in kinds.items()],
+        "file format": [(ending, label, count) for (ending, label), count in endings.items()],
+    }
     n, base = len(part.labels), Counter(part.labels).most_common(1)[0][1]
-    for feature, look in features.items():
+    for feature, rows in features.items():
         table: dict[Any, Counter[str]] = defaultdict(Counter)
-        for number, label in enumerate(part.labels):
-            table[look(part, number)][label] += 1
+        for value, label, count in rows:
+            table[value][label] += count
         right = sum(counts.most_common(1)[0][1] for counts in table.values() if counts.total() >= OFTEN)
         if len(table) > 1 and n > base and right - base >= GIVEN_AWAY * (n - base):
             value, counts = max(table.items(), key=lambda it: it[1].most_common(1)[0][1] - it[1].total() * base / n)

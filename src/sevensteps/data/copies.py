@@ -19,7 +19,7 @@ SIDE = 8  # of a thumbnail
 RADIUS = 12.0  # how far apart thumbnails of copies are at most, as a Euclidean distance: 1.5 levels a pixel
 SAME = 0.98  # correlation of the pixels of copies
 FLAT = 2.0  # standard deviation, in levels of 255, below which a picture shows nothing that could be compared
-DIRECTIONS = 4
+DIRECTIONS = 4  # of the thumbnails: with three there are fewer cells to look into, and many more pairs
 AT_ONCE = 1 << 16  # pairs, or pixels' rows, that are looked at together
 
 Floats = NDArray[np.float32]
@@ -41,21 +41,47 @@ def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
     >>> find_copies([np.stack([one, other, one])]).exact
     [[0, 2]]
     """
-    first: dict[bytes, int] = {}
-    same: dict[int, list[int]] = {}
-    for number, pixels in enumerate(itertools.chain(*parts)):
-        known = first.setdefault(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), number)
-        same.setdefault(known, []).append(number)
-    ones = np.array(sorted(same), np.int64)  # one of each
-    pairs = [*_near(parts, ones)] if len(ones) else []
-    near = [[copy for one in group for copy in same[one]] for group in _joined(pairs)]
-    return Copies([group for group in same.values() if len(group) > 1], [sorted(group) for group in near])
-
-
-def _near(parts: Sequence[NDArray[np.uint8]], ones: Numbers) -> Iterator[tuple[int, int]]:
-    """Pairs of `ones` that are nearly the same."""
+    small = np.concatenate([_thumbnails(part) for part in parts])
     starts = np.cumsum([0, *map(len, parts)])
-    small = np.concatenate([_thumbnails(part) for part in parts])[ones]
+    same = _alike(parts, starts)
+    again = {number for group in same for number in group[1:]}
+    ones = np.array([number for number in range(len(small)) if number not in again], np.int64)  # one of each
+    groups = {group[0]: group for group in same}
+    near = [
+        sorted(copy for one in group for copy in groups.get(one, [one]))
+        for group in _joined([*_near(parts, starts, small, ones)])
+    ]
+    return Copies(same, near)
+
+
+def _alike(parts: Sequence[NDArray[np.uint8]], starts: Numbers) -> list[list[int]]:
+    """Groups of pictures with the same pixels: of those whose halves have the same sums."""
+    keys = np.concatenate([_sums(part) for part in parts])
+    order = np.argsort(keys, kind="stable")
+    equal = np.zeros(len(keys) + 1, bool)
+    equal[1:-1] = np.diff(keys[order]) == 0
+    found: dict[bytes, list[int]] = {}
+    for number in np.sort(order[equal[1:] | equal[:-1]]).tolist():
+        pixels = _picture(parts, starts, number)
+        found.setdefault(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), []).append(number)
+    return [group for group in found.values() if len(group) > 1]
+
+
+def _sums(pixels: NDArray[np.uint8]) -> Numbers:
+    """The sums of both halves of each picture's values, in one number each."""
+    flat = pixels.reshape(len(pixels), -1)
+    half = flat.shape[1] // 2
+    sums: Numbers = (flat[:, :half].sum(1, dtype=np.int64) << 31) + flat[:, half:].sum(1, dtype=np.int64)
+    return sums
+
+
+def _near(
+    parts: Sequence[NDArray[np.uint8]], starts: Numbers, small: Floats, ones: Numbers
+) -> Iterator[tuple[int, int]]:
+    """Pairs of `ones` that are nearly the same."""
+    if not len(ones):
+        return
+    small = small[ones]
     spread = small.std(1)
     for left, right in _neighbours(small):
         for begin in range(0, len(left), AT_ONCE):
@@ -68,17 +94,29 @@ def _near(parts: Sequence[NDArray[np.uint8]], ones: Numbers) -> Iterator[tuple[i
 
 def _thumbnails(pixels: NDArray[np.uint8]) -> Floats:
     """Each picture as the means of a grid of 8×8 parts, all channels together; float32, N×64."""
-    n, _, height, width = pixels.shape
-    rows = np.linspace(0, height, min(SIDE, height) + 1).astype(int)
-    columns = np.linspace(0, width, min(SIDE, width) + 1).astype(int)
-    areas = np.outer(np.diff(rows), np.diff(columns)).astype(np.float32)
-    small = np.empty((n, areas.size), np.float32)
-    step = max(1, (AT_ONCE << 6) // max(1, pixels[:1].size))
+    n, channels, height, width = pixels.shape
+    rows, columns = _grid(height), _grid(width)
+    means = (
+        np.tile(np.kron(rows, columns), channels).T / channels
+    )  # a matrix: a picture's values times it are its means
+    small = np.empty((n, means.shape[1]), np.float32)
+    step = max(1, (AT_ONCE << 6) // len(means))
     for begin in range(0, n, step):
-        grey = pixels[begin : begin + step].mean(1, dtype=np.float32)
-        sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
-        small[begin : begin + step] = (sums / areas).reshape(-1, areas.size)
+        np.matmul(
+            pixels[begin : begin + step].reshape(-1, len(means)).astype(np.float32),
+            means,
+            out=small[begin : begin + step],
+        )
     return small
+
+
+def _grid(length: int) -> Floats:
+    """A row for each of eight parts of a side: the mean of its pixels as weights of all; float32, 8×length."""
+    edges = np.linspace(0, length, min(SIDE, length) + 1).astype(int)
+    weights = np.zeros((len(edges) - 1, length), np.float32)
+    for row, begin, end in zip(weights, edges, edges[1:], strict=False):
+        row[begin:end] = 1 / (end - begin)
+    return weights
 
 
 def _neighbours(points: Floats) -> Iterator[tuple[Numbers, Numbers]]:
@@ -115,15 +153,15 @@ def _portions(counts: Numbers) -> Iterator[slice]:
         begin = end
 
 
-def _picture(parts: Sequence[NDArray[np.uint8]], starts: Numbers, number: int) -> Floats:
+def _picture(parts: Sequence[NDArray[np.uint8]], starts: Numbers, number: int) -> NDArray[np.uint8]:
     part = int(np.searchsorted(starts, number, "right")) - 1
-    picture: Floats = parts[part][number - starts[part]].astype(np.float32).ravel()
+    picture: NDArray[np.uint8] = parts[part][number - starts[part]]
     return picture
 
 
-def _correlation(one: Floats, other: Floats) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    return float(one @ other / max(1e-9, float(np.linalg.norm(one)) * float(np.linalg.norm(other))))
+def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    a, b = (it.astype(np.float32).ravel() - it.mean(dtype=np.float32) for it in (one, other))
+    return float(a @ b / max(1e-9, float(np.linalg.norm(a)) * float(np.linalg.norm(b))))
 
 
 def _joined(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
