@@ -108,7 +108,13 @@ def test_on_a_quiet_machine_all_threads_are_used_and_no_others_tried(monkeypatch
 def test_beside_other_programs_fewer_are_used_where_they_are_not_slower(monkeypatch):
     tried = fake_looks(monkeypatch, {4: (3.0, 9), 3: (1.1, 5), 2: (1.5, 0), 1: (3.1, 0)})
     assert serving_threads(4) == 3
-    assert tried == [4, 3, 2, 1]
+    assert tried == [4, 4, 4, 4, 3, 2, 1]
+
+
+def test_what_disturbs_only_once_costs_no_thread(monkeypatch):
+    looks = iter([(3.0, 9), (1.0, 0), (1.0, 1), (1.0, 2)])
+    monkeypatch.setattr(machine, "_look", lambda threads, work: next(looks))
+    assert serving_threads(2) == 2
 
 
 def test_disturbed_but_faster_all_threads_stay(monkeypatch):

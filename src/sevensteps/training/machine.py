@@ -19,6 +19,7 @@ from ..errors import RequestError
 PRECISIONS = ("auto", "fp32", "bf16")
 LOOK_SECONDS = 0.03  # how long each number of threads is tried
 VALID_SECONDS = 30.0  # how long what was found out is believed
+WAITING = 1.4  # times as long: threads meet more often in the small operations of a step than in the trial's
 CALM = 2  # so many times the system may take a processor away from us in one look, on a quiet machine
 _found: tuple[float, int] | None = None  # when threads were last chosen, and how many
 
@@ -97,8 +98,11 @@ def serving_threads(most: int) -> int:
     before = torch.get_num_threads()
     work = torch.full((most, 65536), 0.3)  # each thread's share takes as long, however many there are
     try:
-        chosen, (seconds, disturbed) = most, _look(most, work)
-        if disturbed > CALM:
+        chosen, looks = most, [_look(most, work)]
+        if looks[0][1] > CALM:  # perhaps only in passing
+            looks += [_look(most, work) for _ in range(3)]
+        if sum(disturbed > CALM for _, disturbed in looks) > 1:
+            seconds = WAITING * sum(seconds for seconds, _ in looks) / len(looks)
             for fewer in sorted({most - 1, most - 2, most - 4, most // 2, 1} - {most}, reverse=True):
                 if fewer > 0 and (trial := _look(fewer, work)[0]) < 1.1 * seconds:
                     chosen, seconds = fewer, trial
