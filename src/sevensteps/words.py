@@ -44,6 +44,15 @@ def one_in(score: Accuracy) -> str:
     return f"1 in {often:,.{0 if often >= 10 else 1 if often >= 2 else 2}f}"
 
 
+def distance(score: Accuracy, base: Accuracy) -> str:
+    """How far a score is from pixel similarity's, in points, and what that means."""
+    points = 100 * (score.value - base.value)
+    if score.interval[0] <= base.interval[1] and base.interval[0] <= score.interval[1]:
+        return f"{points:+.1f} points against pixel similarity, but the intervals overlap: it may be luck"
+    errs = f"errs on {one_in(score)} instead of {one_in(base)}"
+    return f"{abs(points):.1f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
+
+
 def in_bytes(size: int) -> str:
     """A size for people: "12.3 kB"."""
     for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ..words import NO_BREAK, in_short, one_in, percent, plural, span, visible
+from ..words import NO_BREAK, distance, in_short, percent, plural, span, visible
 
 if TYPE_CHECKING:
     from ..data.check import Report
@@ -171,7 +171,7 @@ class Terminal:
             base = result.baseline_test if split == "test" else result.baseline
             self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
             if base and not result.is_baseline:
-                self._line(_distance(scored.evaluation.accuracy, base.accuracy), self.out)
+                self._line(distance(scored.evaluation.accuracy, base.accuracy), self.out)
         if "test" not in result.scored and result.epochs:
             self._line(
                 "valid also chose the epoch, which flatters a little: a test folder would have the last word", self.out
@@ -180,7 +180,8 @@ class Terminal:
             self._line(f"the weights are those of epoch {result.best_epoch}, the best on valid", self.out)
         run = visible(str(result.run.path))
         self._head(self.out, "Run", f"{run} ({result.seconds:.0f} s); report: {visible(str(report))}")
-        self._head(self.out, "Next", f"{_command()} predict {run} PICTURE")
+        first = f"train --resume {run}" if result.interrupted else f"predict {run} PICTURE"
+        self._head(self.out, "Next", f"{_command()} {first}")
         self._line(f"{_command()} evaluate {run} DATA", self.out)
         return None
 
@@ -282,14 +283,6 @@ def _percent(score: Accuracy) -> str:
 def _plain(text: str) -> str:
     """Text for a terminal, where a space that may not break is only a space that cannot be searched for."""
     return text.replace(NO_BREAK, " ")
-
-
-def _distance(score: Accuracy, base: Accuracy) -> str:
-    points = 100 * (score.value - base.value)
-    if score.interval[0] <= base.interval[1] and base.interval[0] <= score.interval[1]:
-        return f"{points:+.1f} points against pixel similarity, but the intervals overlap: it may be luck"
-    errs = f"errs on {one_in(score)} instead of {one_in(base)}"
-    return f"{abs(points):.1f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
 
 
 def _command() -> str:
