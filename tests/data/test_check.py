@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,14 @@ def test_all_pairs_of_a_brute_force_search_are_found() -> None:
     pixels = np.concatenate([base, (base[:60] + DRAWS.integers(-3, 4, (60, 1, 16, 16))).clip(0, 255).astype(np.uint8)])
     groups = find_copies([pixels[:200], pixels[200:]]).near
     assert groups == [[number, 300 + number] for number in range(60)]
+
+
+def test_where_all_pictures_look_alike_it_ends_and_says_so() -> None:
+    scene = DRAWS.integers(0, 256, (1, 1, 16, 16))
+    pixels = (scene + DRAWS.integers(-2, 3, (4_000, 1, 16, 16))).clip(0, 255).astype(np.uint8)
+    begun = time.monotonic()
+    assert not find_copies([pixels]).looked_at_all
+    assert time.monotonic() - begun < 30
 
 
 def test_ten_thousand_times_the_same_is_one_group() -> None:

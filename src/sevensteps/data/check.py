@@ -100,7 +100,7 @@ def _copies(parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
         place = number - starts[split]
         return _Seen(split, parts[split].labels[place], parts[split].names[place], place)
 
-    exact, near = find_copies([part.x for part in parts.values()])
+    exact, near, looked_at_all = find_copies([part.x for part in parts.values()])
     inside = {number for group in near for number in group}
     groups = [[*map(seen, group)] for group in [*near, *(it for it in exact if it[0] not in inside)]]
     leaks, conflicts, leaked = [], [], set()
@@ -132,6 +132,9 @@ def _copies(parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
             how = "the same pixels as" if kind == "duplicates" else "nearly the same pixels as"
             why = "another: they count twice, and where valid is cut from train they may lie on both sides"
             found.append(_finding(kind, extra, f"{plural(len(extra), 'picture')} have {how} {why}"))
+    if not looked_at_all:
+        why = "so many pictures look alike that not every pair was compared: there may be more near copies and leaks"
+        found.append(Finding("not_all_compared", 1, why))
     return found, frozenset(leaked)
 
 
@@ -241,6 +244,6 @@ def _shortcuts(parts: dict[str, Part]) -> Iterator[Finding]:
 
 
 KINDS = (
-    "leaks", "label_conflicts", "duplicates", "near_duplicates", "shortcuts", "missing_classes", "imbalance", "blank",
-    "small", "narrow", "refused",
+    "leaks", "label_conflicts", "duplicates", "near_duplicates", "not_all_compared", "shortcuts", "missing_classes",
+    "imbalance", "blank", "small", "narrow", "refused",
 )  # fmt: skip

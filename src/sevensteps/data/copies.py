@@ -20,6 +20,8 @@ RADIUS = 12.0  # how far apart thumbnails of copies are at most, as a Euclidean 
 SAME = 0.98  # correlation of the pixels of copies
 FLAT = 2.0  # standard deviation, in levels of 255, below which a picture shows nothing that could be compared
 DIRECTIONS = 4  # of the thumbnails: with three there are fewer cells to look into, and many more pairs
+MOST_PAIRS = 1 << 25  # whose thumbnails are compared, and
+MOST_COMPARED = 1 << 17  # whose pixels are: some seconds. Where all pictures look alike, nearness says little anyway
 AT_ONCE = 1 << 16  # pairs, or pixels' rows, that are looked at together
 
 Floats = NDArray[np.float32]
@@ -27,10 +29,14 @@ Numbers = NDArray[np.int64]
 
 
 class Copies(NamedTuple):
-    """Groups of at least two pictures, by their numbers; in a group of `near` are also those that are exactly alike."""
+    """Groups of at least two pictures, by their numbers; in a group of `near` are also those that are exactly alike.
+
+    `looked_at_all` is false where so many pictures look alike that not every pair was compared.
+    """
 
     exact: list[list[int]]
     near: list[list[int]]
+    looked_at_all: bool
 
 
 def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
@@ -47,11 +53,9 @@ def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
     again = {number for group in same for number in group[1:]}
     ones = np.array([number for number in range(len(small)) if number not in again], np.int64)  # one of each
     groups = {group[0]: group for group in same}
-    near = [
-        sorted(copy for one in group for copy in groups.get(one, [one]))
-        for group in _joined([*_near(parts, starts, small, ones)])
-    ]
-    return Copies(same, near)
+    pairs, looked_at_all = _near(parts, starts, small, ones)
+    near = [sorted(copy for one in group for copy in groups.get(one, [one])) for group in _joined(pairs)]
+    return Copies(same, near, looked_at_all)
 
 
 def _alike(parts: Sequence[NDArray[np.uint8]], starts: Numbers) -> list[list[int]]:
@@ -77,36 +81,34 @@ def _sums(pixels: NDArray[np.uint8]) -> Numbers:
 
 def _near(
     parts: Sequence[NDArray[np.uint8]], starts: Numbers, small: Floats, ones: Numbers
-) -> Iterator[tuple[int, int]]:
-    """Pairs of `ones` that are nearly the same."""
-    if not len(ones):
-        return
-    small = small[ones]
-    spread = small.std(1)
-    for left, right in _neighbours(small):
+) -> tuple[list[tuple[int, int]], bool]:
+    """Pairs of `ones` that are nearly the same, and whether all were looked at."""
+    ones = ones[small[ones].std(1) > FLAT]
+    found: list[tuple[int, int]] = []
+    small, looked, compared = small[ones], 0, 0
+    for left, right in _neighbours(small) if len(ones) else ():
         for begin in range(0, len(left), AT_ONCE):
             a, b = left[begin : begin + AT_ONCE], right[begin : begin + AT_ONCE]
-            close = (np.linalg.norm(small[a] - small[b], axis=1) <= RADIUS) & (spread[a] > FLAT) & (spread[b] > FLAT)
+            close = np.linalg.norm(small[a] - small[b], axis=1) <= RADIUS
+            looked, compared = looked + len(a), compared + int(close.sum())
+            if looked > MOST_PAIRS or compared > MOST_COMPARED:
+                return found, False
             for one, other in zip(ones[a[close]].tolist(), ones[b[close]].tolist(), strict=True):
                 if _correlation(_picture(parts, starts, one), _picture(parts, starts, other)) >= SAME:
-                    yield one, other
+                    found.append((one, other))
+    return found, True
 
 
 def _thumbnails(pixels: NDArray[np.uint8]) -> Floats:
     """Each picture as the means of a grid of 8×8 parts, all channels together; float32, N×64."""
     n, channels, height, width = pixels.shape
     rows, columns = _grid(height), _grid(width)
-    means = (
-        np.tile(np.kron(rows, columns), channels).T / channels
-    )  # a matrix: a picture's values times it are its means
+    means = np.tile(np.kron(rows, columns), channels).T / channels  # a matrix: values times it are their means
     small = np.empty((n, means.shape[1]), np.float32)
     step = max(1, (AT_ONCE << 6) // len(means))
     for begin in range(0, n, step):
-        np.matmul(
-            pixels[begin : begin + step].reshape(-1, len(means)).astype(np.float32),
-            means,
-            out=small[begin : begin + step],
-        )
+        some = pixels[begin : begin + step].reshape(-1, len(means)).astype(np.float32)
+        np.matmul(some, means, out=small[begin : begin + step])
     return small
 
 
