@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from sevensteps.data import decode as module
-from sevensteps.data.decode import MAX_PIXELS, Header, decode, read_header
+from sevensteps.data import quiet
+from sevensteps.data.decode import Header, decode, most_pixels, read_header
 from sevensteps.errors import RefusedPicture, RequestError
 
 REASONS = {
@@ -33,6 +34,7 @@ REASONS = {
     "unreadable",
 }
 ORIENTATION = 0x0112
+MOST = 50_000_000
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GREY = RGB[:, :, 0]
 ALPHA = RGB[:, :, 1]
@@ -506,16 +508,63 @@ def test_half_a_jpeg_is_truncated():
     assert refusal(content[: len(content) // 2]).reason == "truncated"
 
 
-@pytest.mark.parametrize(("width", "height"), [(MAX_PIXELS + 1, 1), (9_400, 9_400), (12_000, 12_000), (60_000, 60_000)])
+@pytest.mark.parametrize(("width", "height"), [(MOST + 1, 1), (9_400, 9_400), (12_000, 12_000), (60_000, 60_000)])
 def test_a_bomb_is_refused_by_its_header(width, height):
     content = png(width, height, 8, 0, b"")
     assert refusal(content).reason == "too-large"
-    with pytest.raises(RefusedPicture, match="more than 50,000,000"):
+    with pytest.raises(RefusedPicture, match=r"more than 50,000,000|far more pixels than are taken"):
         read_header(content)
 
 
+def test_a_bomb_costs_under_50_ms_and_20_mb(tmp_path):
+    (tmp_path / "bomb.png").write_bytes(png(12_000, 12_000, 8, 2, bytes(12_000 * 12_000 * 3 // 8)))
+    code = """
+import resource, sys, time
+from sevensteps.data.preprocessing import Preprocessing
+from sevensteps.errors import RefusedPicture
+taken = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+size = Preprocessing(3, 28, 28)
+for path in (sys.argv[1], sys.argv[2]):
+    before, started = taken(), time.perf_counter()
+    try:
+        size.read(path)
+    except RefusedPicture as refused:
+        print(refused.reason, time.perf_counter() - started, taken() - before)
+"""
+    (tmp_path / "first.png").write_bytes(b"")
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "first.png", tmp_path / "bomb.png"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    reason, seconds, kilobytes = done.stdout.splitlines()[1].split()
+    assert reason == "too-large"
+    assert float(seconds) < 0.05
+    assert int(kilobytes) < 20_000
+
+
+def test_how_many_pixels_are_too_many_can_be_said(monkeypatch):
+    content = saved(Image.new("L", (1001, 1000)), "PNG")
+    assert decode(content, grey=True).size == (1001, 1000)
+    assert decode(content, grey=True, most=1_001_000).size == (1001, 1000)
+    with pytest.raises(RefusedPicture, match="more than 1,000,000"):
+        decode(content, grey=True, most=1_000_000)
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", "0.5")
+    assert most_pixels() == most_pixels(16) == 500_000
+    with pytest.raises(RefusedPicture, match="more than 500,000"):
+        decode(content, grey=True)
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", "178")
+    assert read_header(png(MOST + 1, 1, 8, 0, b"")).width == MOST + 1
+
+
+@pytest.mark.parametrize("said", ["many", "0", "-1", "nan", "inf", "179"])
+def test_a_wrong_number_of_pixels_is_told(monkeypatch, said):
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", said)
+    with pytest.raises(RequestError, match=f"SEVENSTEPS_MEGAPIXELS is '{said}'"):
+        decode(GREY, grey=True)
+
+
 def test_a_picture_of_just_the_most_pixels_is_not_too_large():
-    assert read_header(png(MAX_PIXELS, 1, 8, 0, b"")) == Header(MAX_PIXELS, 1, grey=True)
+    assert read_header(png(MOST, 1, 8, 0, b"")) == Header(MOST, 1, grey=True)
 
 
 @pytest.mark.parametrize(
@@ -576,12 +625,12 @@ def test_other_peoples_warnings_are_not_touched():
         decode(content, grey=False)
         warnings.warn("mine", UserWarning, stacklevel=1)
         decode(content, grey=False)
-        assert len([entry for entry in warnings.filters if entry[2] is module._PillowWarning]) == 1
+        assert len([entry for entry in warnings.filters if entry[2] is quiet._PillowWarning]) == 1
     assert [str(warning.message) for warning in seen] == ["mine"]
 
 
 def test_only_the_thread_that_decodes_is_quiet():
-    with module._quiet_pillow():
+    with quiet.quiet_pillow():
         warnings.warn("not heard", UserWarning, stacklevel=1)
         heard: list[Warning] = []
 

@@ -245,6 +245,7 @@ def test_fetches_at_the_same_time_download_once(monkeypatch: pytest.MonkeyPatch,
         process.start()
     for process in processes:
         process.join()
+        assert process.exitcode == 0
     folder = tmp_path / "datasets" / "mnist_sample" / "mnist_sample"
     assert [results.get() for _ in processes] == [str(folder)] * 3
     assert len(files_in(folder)) == 200

@@ -161,10 +161,16 @@ def test_a_store_of_another_decoder_does_not_serve(tmp_path, decoded, monkeypatc
     paths = pictures(tmp_path / "data")
     read_pixels("data", paths)
     monkeypatch.setattr(store, "DECODER", store.DECODER + 1)
-    monkeypatch.setattr(reading, "DECODER", store.DECODER)
-    monkeypatch.setattr(store.Table.__init__, "__defaults__", (*store.Table.__init__.__defaults__[:-1], store.DECODER))
     read_pixels("data", paths)
     assert len(decoded) == 10
+
+
+def test_what_was_too_large_is_looked_at_again_where_more_is_allowed(tmp_path, decoded, monkeypatch):
+    paths = pictures(tmp_path / "data")
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", "0.00001")
+    assert {status.reason for status in read_pixels("data", paths).statuses} == {"too-large"}
+    monkeypatch.delenv("SEVENSTEPS_MEGAPIXELS")
+    assert values(read_pixels("data", paths)) == [0, 1, 2, 3, 4]
 
 
 def test_what_was_given_stays_when_the_store_is_made_again(tmp_path):

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
+from sevensteps.data import decoders
 from sevensteps.data.preprocessing import Preprocessing
 from sevensteps.errors import ModelFolderError, RequestError
 from sevensteps.models import networks
@@ -103,7 +107,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(client: TestClien
     assert response.status_code == 422
     assert response.json()["error"] == {
         "reason": "too-large",
-        "message": "the picture: has 4001 × 4000 pixels, more than 16,000,000",
+        "message": "the picture: has 4001 × 4000 pixels, more than 16,000,000 in all",
     }
 
 
@@ -111,6 +115,34 @@ def test_a_picture_of_the_most_pixels_is_answered(client: TestClient) -> None:
     file = io.BytesIO()
     Image.new("1", (4000, 4000)).save(file, "PNG")
     assert client.post("/predict", content=file.getvalue()).status_code == 200
+
+
+def test_how_many_pixels_are_too_many_can_be_said(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", str(PIXELS.shape[0] * PIXELS.shape[1] / 1e6 - 1e-6))
+    assert client.post("/predict", content=picture()).json()["error"]["reason"] == "too-large"
+    monkeypatch.setenv("SEVENSTEPS_MEGAPIXELS", str(PIXELS.shape[0] * PIXELS.shape[1] / 1e6))
+    assert client.post("/predict", content=picture()).status_code == 200
+
+
+def test_a_picture_that_kills_its_decoder_is_refused_and_the_server_lives(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, PIL.Image\nreal = PIL.Image.open\n"
+        "def sabotage(*a, **k):\n"
+        "    image = real(*a, **k)\n"
+        "    if image.size == (7, 7): os.abort()\n"
+        "    return image\n"
+        "PIL.Image.open = sabotage\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(decoders._Decoder, "resting", [])
+    response = client.post("/predict", content=picture(np.zeros((7, 7), np.uint8)))
+    assert response.status_code == 422
+    assert response.json()["error"]["reason"] == "crashed"
+    assert client.post("/predict", content=picture()).status_code == 200
+    for decoder in decoders._Decoder.resting:
+        decoder.end()
 
 
 def test_a_body_that_is_too_large_is_a_413(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +246,7 @@ def test_every_answer_has_the_security_headers_and_no_cors(client: TestClient, m
     def broken(self: Any, picture: Any) -> None:
         raise ValueError("a secret of the server")
 
-    monkeypatch.setattr(Predictor, "predict", broken)
+    monkeypatch.setattr(Predictor, "of_pixels", broken)
     client.headers["Origin"] = "https://elsewhere.example"
     responses = [client.get(path) for path in ("/health", "/nowhere", "/predict")]
     responses += [client.post("/predict", content=content) for content in (b"", picture())]
@@ -279,3 +311,33 @@ def test_a_real_server_answers_stops_a_large_body_and_ends_with_ctrl_c(
     assert process.wait(timeout=30) == 0
     assert process.stderr
     assert process.stderr.read().strip() == f"try: curl -F picture=@FILE {url}"
+
+
+def test_who_sends_the_head_of_a_request_slowly_is_hung_up_on(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_SECONDS_HEAD", 0.5)
+    config = uvicorn.Config(client.app, http=module.Protocol, lifespan="off", ws="none", log_level="warning")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        slow = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3)]
+        slow[1].sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+        slow[2].sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        answered = b""
+        while not answered.endswith(b"}"):
+            answered += slow[2].recv(1000)
+        assert answered.startswith(b"HTTP/1.1 200")
+        slow[2].sendall(b"GET /health HT")
+        assert [connection.recv(1000) for connection in slow] == [b"", b"", b""]
+        lasting = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(4):
+            lasting.request("GET", "/health")
+            assert lasting.getresponse().read() == b'{"status": "ok"}'
+            time.sleep(0.2)
+        for connection in (*slow, lasting):
+            connection.close()
+        server.should_exit = True
+        thread.join(10)

@@ -98,7 +98,7 @@ def test_a_refused_picture_says_why(client: TestClient, monkeypatch: pytest.Monk
     response = client.post("/look", content=b"hello", headers=OURS)
     assert response.status_code == 422
     assert response.json()["error"]["reason"] == "not-a-picture"
-    monkeypatch.setattr(serving, "MOST_PIXELS", 599)
+    monkeypatch.setattr(serving, "MEGAPIXELS", 599e-6)
     assert client.post("/look", content=picture(), headers=OURS).json()["error"]["reason"] == "too-large"
     monkeypatch.setattr(serving, "MOST_BYTES", 100)
     assert client.post("/look", content=picture(), headers=OURS).status_code == 413

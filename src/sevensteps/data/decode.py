@@ -11,7 +11,7 @@ its family. Of an animation or a multi-page file the first picture counts. The r
   non-finite values are refused, `no-scale`.
 - *Colour*: CMYK, YCbCr, HSV and LAB become RGB. Embedded colour profiles are not applied.
 - *Grey* is the luma of the RGB picture (ITU-R 601): 0.299 R + 0.587 G + 0.114 B.
-- *Size*: at most `MAX_PIXELS`, checked in the header, before any pixel is decoded.
+- *Size*: at most `most_pixels()`, checked in the header, before any pixel is decoded.
 - *Smaller*: where a smaller picture will do, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size (DCT scaling).
 
 Whatever is wrong with a picture becomes a `RefusedPicture`; no error or warning of Pillow's comes out.
@@ -22,8 +22,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
@@ -33,9 +31,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import RefusedPicture, RequestError, SevenStepsError
+from .quiet import quiet_pillow
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-MAX_PIXELS = 50_000_000
+MEGAPIXELS = 50.0
 READ_WHOLE = 4 << 20  # files up to so many bytes are read in one go: many small reads take longer than the decoding
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any]
 
@@ -58,12 +57,27 @@ class Header(NamedTuple):
     grey: bool
 
 
-def read_header(source: Source) -> Header:
-    """Read a picture's size and kind without decoding its pixels; `source` and errors as for `decode`.
+def most_pixels(megapixels: float = MEGAPIXELS) -> int:
+    """How many pixels a picture may have: `$SEVENSTEPS_MEGAPIXELS` millions, or else `megapixels`.
+
+    Raises `RequestError` where that is no number above 0, up to 178: more are too many for Pillow.
+    """
+    said = os.environ.get("SEVENSTEPS_MEGAPIXELS") or megapixels
+    try:
+        if 0 < float(said) <= 178:
+            return int(float(said) * 1e6)
+    except ValueError:
+        pass
+    hint = "expected how many million pixels a picture may have, from 0.1 to 178"
+    raise RequestError(f"SEVENSTEPS_MEGAPIXELS is {said!r}", hint=hint)
+
+
+def read_header(source: Source, *, most: int | None = None) -> Header:
+    """Read a picture's size and kind without decoding its pixels; arguments and errors as for `decode`.
 
     `grey` is what the file declares: an RGB file of grey pixels is not grey, a palette of greys is.
     """
-    with _opened(source) as image:
+    with _opened(source, most) as image:
         width, height = image.size
         turned = isinstance(image, TiffImagePlugin.TiffImageFile)  # Pillow itself turns a TIFF, header and all
         if not turned and _orientation(image, lazily=image is not source) >= 5:
@@ -71,24 +85,27 @@ def read_header(source: Source) -> Header:
         return Header(width, height, _is_grey(image))
 
 
-def decode(source: Source, *, grey: bool, least: tuple[int, int] | None = None) -> Image.Image:
+def decode(source: Source, *, grey: bool, least: tuple[int, int] | None = None, most: int | None = None) -> Image.Image:
     """Decode a picture to 8 bits, mode "L" (`grey`) or "RGB", by the rules at the top of this file.
 
     `source` is a path, the file's bytes, a binary file (read from its start), a Pillow image, or an array:
     uint8 of H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA); uint16 of H×W; float of H×W, 0 to 1. `least` is a width and
     height that will do: a larger JPEG may then come out smaller, but no side below it.
+    `most` is how many pixels it may have, instead of `most_pixels()`.
 
     Raises `RefusedPicture`, and `RequestError` where `source` is none of these.
 
     >>> decode(np.full((2, 3), 1000, np.uint16), grey=True).getpixel((0, 0))
     4
     """
-    return read(source, grey=grey, least=least)[1]
+    return read(source, grey=grey, least=least, most=most)[1]
 
 
-def read(source: Source, *, grey: bool, least: tuple[int, int] | None = None) -> tuple[Header, Image.Image]:
+def read(
+    source: Source, *, grey: bool, least: tuple[int, int] | None = None, most: int | None = None
+) -> tuple[Header, Image.Image]:
     """A picture's header and its pixels, opened only once; arguments and errors as for `decode`."""
-    with _opened(source) as image:
+    with _opened(source, most) as image:
         rawmode, is_grey, (width, height) = _rawmode(image), _is_grey(image), image.size
         if least and image is not source and image.format in ("JPEG", "MPO"):
             image.draft(None, least[::-1] if _orientation(image) >= 5 else least)
@@ -112,16 +129,16 @@ def read(source: Source, *, grey: bool, least: tuple[int, int] | None = None) ->
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def _opened(source: Source, most: int | None) -> Iterator[Image.Image]:
     """The picture, its header read and its size checked; what fails here or in the block refuses it."""
-    name = _name(source)
+    name, most = _name(source), most or most_pixels()
     try:
-        with _quiet_pillow():
+        with quiet_pillow():
             if isinstance(source, str | os.PathLike):
                 with _open_file(source, name) as file:
-                    yield _of_good_size(_identify(file, name), name)
+                    yield _of_good_size(_identify(file, name), name, most)
             else:
-                yield _of_good_size(_image(source, name), name)
+                yield _of_good_size(_image(source, name), name, most)
     except SevenStepsError:
         raise
     except Exception as error:
@@ -167,12 +184,12 @@ def _identify(file: IO[bytes], name: str) -> Image.Image:
         raise RefusedPicture("not-a-picture", f"its content is none of {', '.join(FORMATS)}", name) from None
 
 
-def _of_good_size(image: Image.Image, name: str) -> Image.Image:
+def _of_good_size(image: Image.Image, name: str, most: int) -> Image.Image:
     size = f"{image.width} × {image.height} pixels"
     if not image.width * image.height:
         raise RefusedPicture("empty", f"has {size}", name)
-    if image.width * image.height > MAX_PIXELS:
-        raise RefusedPicture("too-large", f"has {size}, more than {MAX_PIXELS:,} in all", name)
+    if image.width * image.height > most:
+        raise RefusedPicture("too-large", f"has {size}, more than {most:,} in all", name)
     return image
 
 
@@ -279,7 +296,7 @@ def _refusal(name: str, error: Exception) -> RefusedPicture:
     if isinstance(error, OSError) and error.errno is not None:
         return RefusedPicture("unreadable", f"cannot be read: {error.strerror}", name)
     if isinstance(error, Image.DecompressionBombError):
-        return RefusedPicture("too-large", f"claims far more than {MAX_PIXELS:,} pixels", name)
+        return RefusedPicture("too-large", "claims far more pixels than are taken", name)
     if isinstance(error, MemoryError):
         return RefusedPicture("too-large", "takes more memory than there is", name)
     if isinstance(error, EOFError) or "truncated" in detail.lower():
@@ -287,29 +304,3 @@ def _refusal(name: str, error: Exception) -> RefusedPicture:
     if not detail or "0x" in detail or len(detail) > 120:
         detail = type(error).__name__
     return RefusedPicture("corrupt", f"cannot be decoded: {detail}", name)
-
-
-# Pillow warns of much that is ruled on above: bombs, broken EXIF, malformed MPO. `warnings.catch_warnings`
-# swaps the filters of the whole process, under all threads. So one filter is added, of a category that holds
-# every warning in a thread while it decodes, and none elsewhere: nobody else's warnings change.
-_thread = threading.local()
-
-
-class _OnlyWhileDecoding(type):
-    def __subclasscheck__(cls, category: type) -> bool:
-        return getattr(_thread, "decodes", False)
-
-
-class _PillowWarning(Warning, metaclass=_OnlyWhileDecoding):
-    pass
-
-
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    before, _thread.decodes = getattr(_thread, "decodes", False), True
-    try:
-        if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
-            warnings.simplefilter("ignore", _PillowWarning)
-        yield
-    finally:
-        _thread.decodes = before

@@ -1,9 +1,9 @@
 """Pictures decoded by processes of their own: as many at once as there are cores, and none can harm the training.
 
 A decoder process is `python -m sevensteps.data.decoders`. It knows no torch, so it starts in a tenth of a second,
-and reads jobs as JSON lines: paths, and the size to make of them, or none to look at the headers alone. A picture
-that crashes its decoder, takes more than `MEMORY`, or keeps it busy for `SECONDS_A_PICTURE`, is one refused picture;
-the rest goes on.
+and reads jobs as JSON lines: paths, or how many bytes of a picture come behind the line, and the size to make of them,
+or none to look at the headers alone. A picture that crashes its decoder, takes more than `MEMORY`, or keeps it busy for
+`SECONDS_A_PICTURE`, is one refused picture; the rest goes on.
 """
 
 from __future__ import annotations
@@ -16,20 +16,25 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..devices import available_cores
 from ..errors import RefusedPicture
-from .decode import Header, read_header
+from .decode import Header, most_pixels, read_header
 from .preprocessing import Preprocessing
 
 SECONDS_A_PICTURE = 5.0
 MEMORY = 4 << 30  # bytes of addresses: the largest picture that is allowed takes less than a quarter
 SECONDS_IDLE = 20  # a decoder that gets no job for so long ends
+SECONDS_RESTED = 15  # and gets no job any more, as it is about to end
 AT_MOST = 16  # decoders at once
 CHUNK = 256  # pictures in a job at most
 CHUNK_BYTES = 1 << 20  # and of so many bytes together
@@ -84,6 +89,16 @@ def decode_all(
                     break
 
 
+def decode_bytes(content: bytes, preprocessing: Preprocessing, most: int) -> NDArray[np.uint8]:
+    """The pixels (uint8, C×H×W) of one picture of at most `most` pixels. Raises `RefusedPicture`."""
+    status, pixels = _alone(content, preprocessing, most)
+    if isinstance(status, RefusedPicture):
+        raise RefusedPicture(status.reason, status.message, "the picture")
+    return np.frombuffer(bytearray(pixels), np.uint8).reshape(
+        preprocessing.channels, preprocessing.height, preprocessing.width
+    )
+
+
 def _chunks(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Jobs as (start, stop): not too many pictures, and not too many bytes, in one."""
     chunks, start, size = [], 0, 0
@@ -128,11 +143,11 @@ def _work(
             raise
 
 
-def _alone(path: str, preprocessing: Preprocessing | None) -> tuple[Status, bytes]:
+def _alone(picture: str | bytes, preprocessing: Preprocessing | None, most: int | None = None) -> tuple[Status, bytes]:
     """One picture in a decoder to itself: should that die, the picture is refused."""
     decoder = _Decoder.idle()
     try:
-        decoder.send([path], preprocessing)
+        decoder.send([picture] if isinstance(picture, str) else picture, preprocessing, most)
         [status], pixels = decoder.receive(1, preprocessing)
     except (OSError, EOFError):
         code = decoder.end()
@@ -161,7 +176,7 @@ class _Decoder:
     lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
+        self.owner, self.rested = os.getpid(), 0.0
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -179,17 +194,26 @@ class _Decoder:
                 decoder = cls.resting.pop()
                 if decoder.owner != os.getpid():  # this process was forked: they are the other's
                     continue
-                if decoder.process.poll() is None:
+                if decoder.process.poll() is None and time.monotonic() - decoder.rested < SECONDS_RESTED:
                     return decoder
                 decoder.end()
         return cls()
 
-    def send(self, paths: Sequence[str], preprocessing: Preprocessing | None) -> None:
-        here = os.getcwd()  # noqa: PTH109 - the decoder may have been started elsewhere
-        absolute = [os.path.join(here, path) for path in paths]  # noqa: PTH118
-        job = {"paths": absolute, "as": preprocessing.to_dict() if preprocessing else None}
+    def send(
+        self, pictures: Sequence[str] | bytes, preprocessing: Preprocessing | None, most: int | None = None
+    ) -> None:
+        """A job: the paths of some pictures, or the bytes of one, and how many pixels one may have."""
+        size = preprocessing.to_dict() if preprocessing else None
+        job: dict[str, Any] = {"as": size, "most": most or most_pixels()}
+        content = b""
+        if isinstance(pictures, bytes):
+            content = pictures
+            job["bytes"] = len(content)
+        else:
+            here = os.getcwd()  # noqa: PTH109 - the decoder may have been started elsewhere
+            job["paths"] = [os.path.join(here, path) for path in pictures]  # noqa: PTH118
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.write(json.dumps(job).encode() + b"\n" + content)
         self.process.stdin.flush()
 
     def receive(self, count: int, preprocessing: Preprocessing | None) -> tuple[list[Status], bytes]:
@@ -204,6 +228,7 @@ class _Decoder:
 
     def rest(self) -> None:
         """No job is out: it may be used again."""
+        self.rested = time.monotonic()
         with self.lock:
             self.resting.append(self)
 
@@ -263,15 +288,16 @@ def main() -> None:
         job = json.loads(line)
         preprocessing = Preprocessing.from_dict(job["as"]) if job["as"] else None
         blank, statuses, rows = bytes(_row_bytes(preprocessing)), [], []
-        for path in job["paths"]:
+        pictures = job["paths"] if "paths" in job else [sys.stdin.buffer.read(job["bytes"])]
+        for picture in pictures:
             signal.setitimer(signal.ITIMER_REAL, SECONDS_A_PICTURE)  # likewise
             row: Any = blank
             try:
                 if preprocessing:
-                    header, row = preprocessing.read(path)
+                    header, row = preprocessing.read(picture, job["most"])
                     statuses.append(from_status(header))
                 else:
-                    statuses.append(from_status(read_header(path)))
+                    statuses.append(from_status(read_header(picture, most=job["most"])))
             except RefusedPicture as refused:
                 statuses.append(from_status(refused))
             rows.append(row)

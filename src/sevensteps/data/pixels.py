@@ -17,7 +17,7 @@ from .decode import Header
 from .decoders import Status, decode_all
 from .names import pack
 from .preprocessing import Preprocessing
-from .store import DECODER, Older, Pixels, Progress, Table, as_pixels, find_store, finish, row_bytes, stamps, write_at
+from .store import Older, Pixels, Progress, Table, as_pixels, find_store, finish, row_bytes, rules, stamps, write_at
 from .stores import locked, room_for, store_file
 
 SAMPLE = 64  # headers by which the size is guessed, before all have been seen
@@ -80,7 +80,7 @@ class _Job:
         """The size that was asked for; or that of an older store; or the one that fits some of the pictures."""
         if self.preprocessing:
             return self.preprocessing
-        if older and older.table and older.table.decoder == DECODER:
+        if older and older.table and older.table.rules == rules():
             return Preprocessing.from_dict(older.table.preprocessing)
         some = self.deciding[:: max(1, len(self.deciding) // SAMPLE)]
         headers = decode_all([self.paths[i] for i in some], self.wanted.sizes[some].tolist())

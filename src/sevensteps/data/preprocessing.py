@@ -61,9 +61,9 @@ class Preprocessing:
 
         return torch.from_numpy(self.read(source)[1])
 
-    def read(self, source: Source) -> tuple[Header, NDArray[np.uint8]]:
-        """A picture's header, and its `pixels` as an array; needs no torch."""
-        header, image = read(source, grey=self.channels == 1, least=(self.width, self.height))
+    def read(self, source: Source, most: int | None = None) -> tuple[Header, NDArray[np.uint8]]:
+        """A picture's header, and its `pixels` as an array; needs no torch. `most` pixels are taken, as by `decode`."""
+        header, image = read(source, grey=self.channels == 1, least=(self.width, self.height), most=most)
         if image.size != (self.width, self.height):
             box = self._centre(*image.size)
             image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box=box)

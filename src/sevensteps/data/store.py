@@ -24,16 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..devices import available_cores
+from .decode import most_pixels
 from .decoders import Status, as_status, from_status
 from .preprocessing import Preprocessing
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many in all
-DECODER = 1  # to be raised whenever a picture's pixels may come out otherwise than before
+DECODER = 2  # to be raised whenever a picture's pixels may come out otherwise than before
 COLUMNS = {"sizes": "<i8", "times": "<i8", "statuses": "<i4"}
 BLOCK = 32 << 20  # bytes under one checksum
 PIECE = 1 << 18  # bytes that are read at once for it
 END = struct.Struct("<8sQQ32s")  # magic, bytes of pixels, bytes of the table, SHA-256 of the blocks' SHA-256
 MAGIC = b"7steps.1"
+
+
+def rules() -> list[int]:
+    """What the pixels depend on besides the pictures: the decoder, and how many pixels are too many."""
+    return [DECODER, most_pixels()]
 
 
 @dataclass
@@ -62,14 +68,14 @@ class Table:
     preprocessing: dict[str, int] = field(default_factory=dict)
     kinds: list[list[Any]] = field(default_factory=list)
     statuses: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    decoder: int = DECODER
+    rules: list[int] = field(default_factory=rules)
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def to_bytes(self) -> bytes:
         """As it stands in the file."""
-        facts = {name: getattr(self, name) for name in ("where", "asked", "preprocessing", "kinds", "decoder")}
+        facts = {name: getattr(self, name) for name in ("where", "asked", "preprocessing", "kinds", "rules")}
         head = json.dumps(facts | {"pictures": len(self)}).encode()
         return b"".join([head, b"\n", *(getattr(self, name).tobytes() for name in COLUMNS), self.names])
 
@@ -142,7 +148,7 @@ def find_store(file: Path, wanted: Table) -> Pixels | None:
     try:
         with file.open("rb") as stored:
             table = read_table(stored.fileno())
-            if table is None or table.decoder != DECODER or table.where != wanted.where:
+            if table is None or table.rules != rules() or table.where != wanted.where:
                 return None
             same = table.names == wanted.names and np.array_equal(table.sizes, wanted.sizes)
             if (
@@ -212,7 +218,7 @@ class Older:
     def rows(self, preprocessing: Preprocessing) -> Iterator[tuple[int, Status, bytes]]:
         """Index, status and pixels of each wanted picture that is in the old store, unchanged."""
         table = self.table
-        if not table or table.decoder != DECODER or table.preprocessing != preprocessing.to_dict():
+        if not table or table.rules != rules() or table.preprocessing != preprocessing.to_dict():
             return
         statuses, row = table.as_statuses(), row_bytes(preprocessing)
         places = {picture: place for place, picture in enumerate(_each_picture(table))}

@@ -20,8 +20,6 @@ from ..errors import RefusedPicture
 from ..files import csv_text, write_text
 from .predictor import Prediction, Predictor
 
-MANY = 32  # pictures: as many are decoded faster by other processes, which take a tenth of a second to start
-
 
 @dataclass
 class FilePredictions:
@@ -66,12 +64,7 @@ def predict_files(
 
 
 def _answers(predictor: Predictor, files: list[str], progress: Progress) -> Iterator[Prediction | RefusedPicture]:
-    """An answer for each file, decoded here where there are few, else by processes of their own."""
-    if len(files) < MANY:
-        for done, answer in enumerate(predictor.predict_many(files), start=1):
-            progress("predicting", done, len(files))
-            yield answer
-        return
+    """An answer for each file, decoded by processes of their own."""
     answers: dict[int, Prediction | RefusedPicture] = {}
     size = predictor.preprocessing
     for first, statuses, pixels in decode_all(files, stamps(files)[0].tolist(), size):

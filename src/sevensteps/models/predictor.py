@@ -58,7 +58,11 @@ class Predictor:
 
     def predict(self, picture: Any) -> Prediction:
         """The class of one picture and the probabilities of all. Raises `RefusedPicture` if it cannot be read."""
-        return self.of_probabilities(self.probabilities(self.preprocessing.pixels(picture)[None])[0])
+        return self.of_pixels(self.preprocessing.pixels(picture))
+
+    def of_pixels(self, pixels: Tensor) -> Prediction:
+        """The class of one picture by its pixels (uint8, C×H×W), as `preprocessing` makes them."""
+        return self.of_probabilities(self.probabilities(pixels[None])[0])
 
     def predict_many(self, pictures: Iterable[Any]) -> Iterator[Prediction | RefusedPicture]:
         """An answer for each picture, in order; a refused picture gives its error, and the rest goes on."""

@@ -13,6 +13,7 @@ a request that is wrong. There is no password and no encryption: for more than t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -21,7 +22,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.decode import read_header
+import torch
+from torch import Tensor
+
+from ..data.decode import most_pixels
+from ..data.decoders import decode_bytes
+from ..data.preprocessing import Preprocessing
 from ..errors import RefusedPicture, RequestError
 from ..models.model_folder import ModelFolder
 from ..models.networks import count_parameters
@@ -40,15 +46,17 @@ try:
     from starlette.responses import Response
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as missing:
     raise RequestError(
         f"serving needs the package {missing.name}, which is not installed", hint='pip install "sevensteps[serve]"'
     ) from missing
 
 MOST_BYTES = 20_000_000  # of a request's body
-MOST_PIXELS = 16_000_000  # of a picture: about 50 MB while it is decoded
+MEGAPIXELS = 16.0  # of a picture, unless $SEVENSTEPS_MEGAPIXELS says otherwise: about 50 MB while it is decoded
 MOST_PICTURES = 32  # in one form
 MOST_SECONDS = 60  # for a body to arrive
+MOST_SECONDS_HEAD = 10  # for what stands before it
 WORKERS = 4  # predictions at one time; more requests wait
 MOST_REQUESTS = 64  # at one time; more get a 503
 
@@ -124,8 +132,8 @@ class Api:
 
     def _answer(self, picture: bytes) -> dict[str, Any]:
         try:
-            check_size(picture)
-            name, probabilities = prediction = self.predictor.predict(picture)
+            pixels = untrusted_pixels(picture, self.predictor.preprocessing)
+            name, probabilities = prediction = self.predictor.of_pixels(pixels)
             return {"class": name, "probability": prediction.probability, "probabilities": probabilities}
         except RefusedPicture as refused:
             return error_facts(refused.reason, str(refused))
@@ -147,11 +155,9 @@ def error_facts(reason: str, message: str) -> dict[str, Any]:
     return {"error": {"reason": reason, "message": message}}
 
 
-def check_size(picture: bytes) -> None:
-    """Look at the header alone: raises `RefusedPicture` for more than `MOST_PIXELS`, or no picture at all."""
-    width, height, _ = read_header(picture)
-    if width * height > MOST_PIXELS:
-        raise RefusedPicture("too-large", f"has {width} × {height} pixels, more than {MOST_PIXELS:,}", "the picture")
+def untrusted_pixels(picture: bytes, preprocessing: Preprocessing) -> Tensor:
+    """Pixels (uint8, C×H×W) of a stranger's picture, decoded by another process. Raises `RefusedPicture`."""
+    return torch.from_numpy(decode_bytes(picture, preprocessing, most_pixels(MEGAPIXELS)))
 
 
 async def read_body(request: Request) -> bytes:
@@ -229,6 +235,38 @@ async def on_crash(request: Request, error: Exception) -> Response:
 HANDLERS: Any = {HTTPException: on_http, ClientDisconnect: on_crash, Exception: on_crash}
 
 
+class Protocol(H11Protocol):
+    """HTTP that hangs up where the head of a request does not arrive: uvicorn would wait for it forever."""
+
+    due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """From now on the head is awaited."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """This may be the end of a head, or the beginning of the next one."""
+        super().data_received(data)
+        if self.cycle and not self.cycle.response_complete:
+            self._await_nothing()
+        elif not self.due:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more comes."""
+        super().connection_lost(exc)
+        self._await_nothing()
+
+    def _await_head(self) -> None:
+        self.due = self.loop.call_later(MOST_SECONDS_HEAD, self.transport.close)
+
+    def _await_nothing(self) -> None:
+        if self.due:
+            self.due.cancel()
+            self.due = None
+
+
 def listen(app: ASGIApp, host: str, port: int, what: str, hint: str = "") -> None:
     """Run `app` at an address until Ctrl-C, and say where on stderr; `hint` may hold the address as {}.
 
@@ -251,8 +289,8 @@ def listen(app: ASGIApp, host: str, port: int, what: str, hint: str = "") -> Non
         if host not in ("127.0.0.1", "::1", "localhost"):
             print("  anyone who reaches this address may use it: there is no password", file=sys.stderr, flush=True)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-            ws="none", limit_concurrency=MOST_REQUESTS, timeout_graceful_shutdown=5,
+            app, http=Protocol, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+            lifespan="off", ws="none", limit_concurrency=MOST_REQUESTS, timeout_graceful_shutdown=5,
         )  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])

@@ -21,7 +21,7 @@ from ..errors import RefusedPicture, RequestError
 from ..models.model_folder import find_model_folder
 from ..models.pixel_similarity import PixelSimilarity
 from ..models.predictor import Predictor
-from ..serve.app import HANDLERS, check_size, error_facts, listen, model_facts, read_body, reply
+from ..serve.app import HANDLERS, error_facts, listen, model_facts, read_body, reply, untrusted_pixels
 
 try:
     import anyio
@@ -117,8 +117,7 @@ class Page:
             return reply(error_facts(refused.reason, str(refused)), 422)
 
     def _look(self, picture: bytes, invert: bool) -> dict[str, Any]:
-        check_size(picture)
-        pixels = self.predictor.preprocessing.pixels(picture)
+        pixels = untrusted_pixels(picture, self.predictor.preprocessing)
         pixels = 255 - pixels if invert else pixels
         probabilities = self.predictor.probabilities(pixels[None])[0]
         top = probabilities.topk(min(MOST_BARS, len(probabilities)))
