@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sevensteps import DataLoader, DataLoaders, Learner, RequestError, networks
 from sevensteps.training import machine
@@ -162,3 +162,24 @@ def test_a_compiled_training_ends_where_one_that_is_not_compiled_does(precision)
         assert list(learn.model.state_dict()) == list(model.state_dict())
     assert ends[0] == pytest.approx(ends[1], rel=1e-4 if precision == "fp32" else 0.02)
     assert torch._dynamo.utils.counters["frames"]["ok"]
+
+
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this processor does not calculate in bfloat16")
+@pytest.mark.parametrize(("stride", "size"), [(2, (1, 1)), (2, (5, 1)), (3, (4, 2))])
+def test_the_gradient_of_a_convolution_on_a_narrow_map_is_made_of_what_is_there(stride, size):
+    model = nn.Conv2d(32, 64, 3, stride, 1, bias=False)
+    forward = model.forward
+
+    def gradient() -> Tensor:
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            preds = model(torch.ones(16, 32, *size))
+        junk = [torch.full((10**power,), torch.nan) for power in range(2, 7)]
+        del junk  # what is freed now is what is found, unwritten, in a moment
+        preds.float().sum().backward()
+        return model.weight.grad.clone()
+
+    with machine.sound_gradients(model):
+        gradients = [gradient() for _ in range(20)]
+    assert all(torch.equal(found, gradients[0]) for found in gradients)
+    assert model.forward == forward

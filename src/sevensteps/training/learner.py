@@ -36,7 +36,7 @@ from .callbacks import (
 from .checkpoint import Checkpoint
 from .checks import check_count, check_lr, check_pair, count_batches
 from .losses import cross_entropy
-from .machine import at_work, choose_precision, compiled, in_fast_layout, in_precision
+from .machine import at_work, choose_precision, compiled, in_fast_layout, in_precision, sound_gradients
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
@@ -248,7 +248,7 @@ class Learner:
     # -- how the loop is wired --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device):
+        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device), sound_gradients(self.model):
             self._during("fit", CancelFitException, self._repeat)
         self._stop()
 

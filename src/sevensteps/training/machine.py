@@ -67,6 +67,37 @@ def in_precision(precision: str, model: Callable[[Tensor], Any], xb: Tensor) -> 
 
 
 @contextmanager
+def sound_gradients(model: nn.Module) -> Iterator[None]:
+    """Inside the block a convolution with a stride wider than its input is calculated in float32, not bfloat16.
+
+    On a CPU its gradient in bfloat16 is made with memory that nobody has written, and now and then not a number
+    (torch 2.13 with oneDNN, AVX-512; seen with 3×3 kernels of stride 2 on pictures that had shrunk to one pixel).
+    """
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d) and module.stride[1] > 1]
+
+    def guarded(convolution: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+        forward = convolution.forward
+
+        def in_float32_where_narrow(x: Tensor) -> Tensor:
+            if x.shape[-1] >= convolution.stride[1] or x.device.type != "cpu" or torch.compiler.is_compiling():
+                return forward(x)
+            with torch.autocast("cpu", enabled=False):
+                return forward(x.float())
+
+        return in_float32_where_narrow
+
+    before = [vars(convolution).get("forward") for convolution in convolutions]
+    try:
+        for convolution in convolutions:
+            vars(convolution)["forward"] = guarded(convolution)
+        yield
+    finally:
+        for convolution, own in zip(convolutions, before, strict=True):
+            vars(convolution).pop("forward")
+            vars(convolution).update({"forward": own} if own else {})
+
+
+@contextmanager
 def at_work(threads: int | None, device: torch.device) -> Iterator[None]:
     """Inside the block torch uses `threads` threads, or as many as serve here and now; after it, as many as before.
 
