@@ -21,7 +21,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/run.py
 
 crash: .venv/.installed-dev
-	$(BIN)/python tests/certainty/harness.py .crash --kill-every 1 --fail-every 1 --kill-at-random 300
+	$(BIN)/python tests/certainty/harness.py .crash --kill-every 1 --fail-every 1 --kill-at-random 300 --kill-within 50
 
 clean:
 	rm -rf .venv
