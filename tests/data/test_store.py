@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -280,3 +281,26 @@ def test_it_needs_no_torch(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "data")], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_of_200_flipped_bits_and_50_cuts_each_is_found_and_the_store_made_again(tmp_path, decoded):
+    paths = pictures(tmp_path / "data", 20)
+    expected = read_pixels("data", paths)
+    [file] = files()
+    whole, draws = file.read_bytes(), random.Random(0)
+    places = [draws.randrange(len(whole)) for _ in range(120)]
+    places += [len(whole) - 1 - place for place in range(80)]  # the end, which says how long all is, bit by bit
+    damaged = []
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1 << draws.randrange(8)
+        damaged.append(bytes(content))
+    damaged += [whole[: draws.randrange(len(whole))] for _ in range(50)]
+    for content in damaged:
+        file.write_bytes(content)
+        decoded.clear()
+        found = read_pixels("data", paths)
+        assert len(decoded) == 20
+        assert np.array_equal(found.array, expected.array)
+        assert found.statuses == expected.statuses
+        assert file.read_bytes() == whole
