@@ -685,6 +685,37 @@ def test_awkward_files_are_decoded_or_refused_and_nothing_else(awkward):
             assert "LOAD FAILS" in verdict or name in DIFFERENT_ON_PURPOSE, name
 
 
+GOLDEN = Path(__file__).parent / "awkward.tsv"
+
+
+def described(path: Path) -> str:
+    """A picture's size, kind and the mean colour of its four quarters; or why it is refused."""
+    try:
+        header, pixels = read_header(path), rgb(path).astype(float)
+    except RefusedPicture as refused:
+        return refused.reason
+    middle, centre = (max(1, side // 2) for side in pixels.shape[:2])
+    rows = (pixels[:middle], pixels[-middle:])
+    quarters = [part.mean((0, 1)) for row in rows for part in (row[:, :centre], row[:, -centre:])]
+    colours = " ".join(",".join(f"{level:.0f}" for level in quarter) for quarter in quarters)
+    return f"{header.width}×{header.height} {'grey' if header.grey else 'colour'} {colours}"
+
+
+def test_all_191_awkward_files_give_their_pixels_or_their_refusal(awkward):
+    """To agree to others: SEVENSTEPS_WRITE_GOLDEN=1 make quick, and read the difference."""
+    found = {name: described(awkward / name) for name in sorted(manifest(awkward))}
+    if os.environ.get("SEVENSTEPS_WRITE_GOLDEN"):
+        GOLDEN.write_text("".join(f"{name}\t{what}\n" for name, what in found.items()), "utf-8")
+    golden = dict(line.split("\t") for line in GOLDEN.read_text("utf-8").splitlines())
+    assert len(found) == 191
+    assert found.keys() == golden.keys()
+    for name, what in found.items():
+        words, expected = what.split(), golden[name].split()
+        assert words[:2] == expected[:2], name
+        levels = [[int(level) for colour in it[2:] for level in colour.split(",")] for it in (words, expected)]
+        assert np.allclose(*levels, atol=1), name  # other builds of the decoders may round otherwise
+
+
 def test_the_eight_orientations_of_a_photo_give_nearly_the_same_pixels(awkward):
     # The orientation's digit is written in the middle of each picture, and the median does not see it.
     first = rgb(awkward / "real" / "exif__Landscape_1.jpg").astype(int)
