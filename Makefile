@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick format bench crash clean
+.PHONY: demo test quick format bench crash fuzz clean
 
 demo: .venv/.installed
 	$(BIN)/sevensteps train
@@ -22,6 +22,9 @@ bench: .venv/.installed-dev
 
 crash: .venv/.installed-dev
 	$(BIN)/python tests/certainty/harness.py .crash --kill-every 1 --fail-every 1 --kill-at-random 300 --kill-within 50
+
+fuzz: .venv/.installed-dev
+	SEVENSTEPS_FUZZ=50 $(BIN)/python -m pytest -q tests/certainty/test_fuzz.py
 
 clean:
 	rm -rf .venv

@@ -463,3 +463,10 @@ def test_a_source_by_any_name_gives_loaders():
 def test_loaders_say_what_they_hold():
     dls = DataLoaders.from_arrays(np.zeros((10, 4, 4), np.uint8), ["a", "b"] * 5)
     assert repr(dls) == "DataLoaders(train 8, valid 2; classes ['a', 'b'])"
+
+
+@pytest.mark.parametrize("labels", [["a" * 257, "b"], [str(number) for number in range(10_001)]])
+def test_more_or_longer_names_than_a_model_may_have_are_told_before_the_training(labels):
+    pixels = np.zeros((len(labels), 4, 4), np.uint8)
+    with pytest.raises(DataError, match="at most 10,000 classes can be told apart, with names of at most 256"):
+        DataLoaders.from_arrays(pixels, labels)

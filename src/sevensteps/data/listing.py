@@ -17,6 +17,7 @@ from ..words import plural
 SPLITS = ("train", "valid", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
                "test": "test", "testing": "test"}  # fmt: skip
+MOST_CLASSES, LONGEST_NAME = 10_000, 256  # characters
 
 
 class Refused(NamedTuple):
@@ -81,6 +82,12 @@ def check_classes(labels: dict[str, list[str]], where: str, refused: Sequence[Re
         raise DataError(
             f"only one class, {vocab[0]!r}, in {where}{why}",
             hint="a classifier needs pictures of at least two classes, each in a folder of its own",
+        )
+    longest = max(vocab, key=len)
+    if len(vocab) > MOST_CLASSES or len(longest) > LONGEST_NAME:
+        raise DataError(
+            f"{len(vocab):,} classes in {where}, the longest name with {len(longest):,} characters: {longest:.40}",
+            hint=f"at most {MOST_CLASSES:,} classes can be told apart, with names of at most {LONGEST_NAME} characters",
         )
     for split in ("valid", "test"):
         check_known(labels.get(split, []), vocab, split, where)

@@ -114,10 +114,10 @@ class Preprocessing:
         hint = "expected {'channels': 1 or 3, 'height': …, 'width': …}; was config.json edited by hand?"
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names):
-            raise ModelFolderError(f"this preprocessing is not known: {values!r}", hint=hint)
+            raise ModelFolderError(f"this preprocessing is not known: {values!r:.80}", hint=hint)
         for name in names:
             if type(values[name]) is not int:  # True is an int to isinstance
-                raise ModelFolderError(f"{name} must be an integer, not {values[name]!r}", hint=hint)
+                raise ModelFolderError(f"{name} must be an integer, not {values[name]!r:.80}", hint=hint)
         try:
             return cls(**values)
         except RequestError as error:

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..data.listing import LONGEST_NAME, MOST_CLASSES
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
 from ..files import make_folder, seal, write_bytes, write_json, write_text
@@ -164,15 +165,17 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ModelFolderError):
             raise
-        raise ModelFolderError(f"cannot read {path}: {error}", hint="the folder is damaged: copy it again") from error
+        raise ModelFolderError(
+            f"cannot read {path}: {error!s:.200}", hint="the folder is damaged: copy it again"
+        ) from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if type(version) is not int or version != FORMAT_VERSION:
         raise ModelFolderError(
-            f"{path} has format version {version!r}, and this sevensteps reads version {FORMAT_VERSION}",
+            f"{path} has format version {version!r:.80}, and this sevensteps reads version {FORMAT_VERSION}",
             hint="load it with the version of sevensteps that wrote it, or train again",
         )
     if set(config) != KEYS:
-        raise ModelFolderError(f"{path} has the keys {sorted(config)}", hint=f"expected {sorted(KEYS)}")
+        raise ModelFolderError(f"{path} has the keys {sorted(config)!s:.200}", hint=f"expected {sorted(KEYS)}")
     return config  # type: ignore[no-any-return]
 
 
@@ -181,12 +184,22 @@ def _check(config: dict[str, Any], where: str) -> tuple[Architecture, Preprocess
     classes, description = config["classes"], config["architecture"]
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or len(classes) < 2:
         raise ModelFolderError(f"{where}: classes are {classes!r:.80}", hint="expected a list of at least two names")
+    if len(classes) > MOST_CLASSES or max(map(len, classes)) > LONGEST_NAME:
+        raise ModelFolderError(
+            f"{where}: {len(classes):,} classes, the longest name with {max(map(len, classes)):,} characters",
+            hint=f"expected at most {MOST_CLASSES:,} classes, with names of at most {LONGEST_NAME} characters",
+        )
     if len(set(classes)) < len(classes):
         raise ModelFolderError(f"{where}: two classes have the same name", hint="expected names that differ")
     try:
         architecture = Architecture(**description)
         sizes, values = (*architecture.input_shape, architecture.classes), architecture.arguments.values()
-        right = isinstance(architecture.name, str) and len(sizes) in (2, 4) and all(map(_is_size, sizes))
+        right = (
+            isinstance(architecture.name, str)
+            and len(architecture.name) <= LONGEST_NAME
+            and len(sizes) in (2, 4)
+            and all(map(_is_size, sizes))
+        )
         right = right and all(isinstance(value, str | bool) or abs(value) <= MOST_ARGUMENT for value in values)
     except (TypeError, AttributeError):
         right = False
@@ -222,14 +235,14 @@ def _build(architecture: Architecture, shapes: dict[str, list[int]], where: Path
             if wanted != shapes:
                 key = next(key for key in (*wanted, *shapes) if wanted.get(key) != shapes.get(key))
                 raise ValueError(
-                    f"{name} needs {key!r} of shape {wanted.get(key)}, and {WEIGHTS} has {shapes.get(key)}"
+                    f"{name} needs {key!r:.80} of shape {wanted.get(key)}, and {WEIGHTS} has {shapes.get(key)}"
                 )
         return make()
     except RequestError as error:
         raise ModelFolderError(f"{where}: {error.message}", hint=error.hint) from error
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelFolderError(
-            f"{where}: no network can be built from it: {error}", hint="the folder is damaged: copy it again"
+            f"{where}: no network can be built from it: {error!s:.200}", hint="the folder is damaged: copy it again"
         ) from error
 
 
@@ -249,6 +262,6 @@ def _damaged(path: Path) -> Iterator[None]:
             raise
         reason = str(error).splitlines()[-1].strip()
         raise ModelFolderError(
-            f"{path} does not hold the weights of this network: {reason}",
+            f"{path} does not hold the weights of this network: {reason:.200}",
             hint="the folder is damaged: copy it again",
         ) from error
