@@ -470,3 +470,19 @@ def test_more_or_longer_names_than_a_model_may_have_are_told_before_the_training
     pixels = np.zeros((len(labels), 4, 4), np.uint8)
     with pytest.raises(DataError, match="at most 10,000 classes can be told apart, with names of at most 256"):
         DataLoaders.from_arrays(pixels, labels)
+
+
+def test_a_validation_split_that_is_cut_has_no_copy_of_a_training_picture():
+    once = np.random.default_rng(0).integers(0, 256, (30, 12, 12), np.uint8)
+    nearly = (once[:10] * 0.97 + 3).astype(np.uint8)
+    pixels = np.concatenate([once, once, nearly])
+    dls = DataLoaders.from_arrays(pixels, [number % 3 for number in [*range(30), *range(30), *range(10)]])
+    train, valid = (
+        {picture.tobytes() for picture in dls.splits[split].collection.pixels.numpy()} for split in dls.splits
+    )
+    assert len(valid) > 3
+    assert not train & valid
+    rows = {split: dls.splits[split].collection.rows.tolist() for split in dls.splits}
+    of_which = {number: number % 30 if number < 60 else number - 60 for number in range(70)}
+    assert not {of_which[row] for row in rows["train"]} & {of_which[row] for row in rows["valid"]}
+    assert dls.notes[-1].endswith("(stratified by class, seed 0; copies stay together)")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,3 +65,28 @@ def test_a_class_with_one_picture_is_named_with_what_to_do():
         stratified_split(np.array([0, 0, 1, 0]), vocab=["crow", "heron"])
     with pytest.raises(DataError, match="class '1' has one picture only"):
         stratified_split(np.array([0, 0, 1, 0]))
+
+
+@given(LABELS, st.integers(0, 3), st.data())
+def test_copies_stay_together_where_a_class_has_others(labels, seed, data):
+    labels = np.array(labels)
+    order = data.draw(st.permutations(range(len(labels))))
+    sizes = data.draw(st.lists(st.integers(2, 4), max_size=len(labels) // 4))
+    ends = np.cumsum([0, *sizes])
+    copies = [order[begin:end] for begin, end in itertools.pairwise(ends) if end <= len(order)]
+    train, valid = stratified_split(labels, seed, copies=copies)
+    assert sorted([*train.tolist(), *valid.tolist()]) == list(range(len(labels)))
+    assert set(labels[valid]) == set(labels[train]) == set(labels)
+    alone = set(range(len(labels))) - {one for group in copies for one in group}
+    if all((labels[list(alone)] == label).sum() >= 2 for label in set(labels)) and alone:
+        assert all(set(group) <= set(train) or set(group) <= set(valid) for group in copies)
+
+
+def test_a_class_of_nothing_but_copies_is_cut_all_the_same():
+    train, valid = stratified_split(np.array([0, 0, 0, 1, 1, 1]), copies=[[0, 1, 2]])
+    assert (len(train), len(valid)) == (4, 2)
+
+
+def test_of_two_groups_of_copies_one_is_set_aside_whole():
+    _, valid = stratified_split(np.array([0, 0, 0, 0, 1, 1, 1, 1, 1]), copies=[[0, 1], [2, 3]])
+    assert valid[:2].tolist() in ([0, 1], [2, 3])

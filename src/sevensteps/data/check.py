@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..words import percent, plural, visible
-from .copies import FLAT, find_copies
+from .copies import FLAT
 from .decode import Header
 from .labelled import LabelledData, Part
 
@@ -74,7 +74,7 @@ def check(data: LabelledData) -> Report:
     findings = [*_refused(data), *_classes(parts)]
     leaked: frozenset[int] = frozenset()
     if data.preprocessing and parts:
-        copies, leaked = _copies(parts)
+        copies, leaked = _copies(data, parts)
         findings = [*copies, *findings, *_blank(parts), *_shapes(data, parts), *_shortcuts(parts)]
     order = {kind: place for place, kind in enumerate(KINDS)}
     counts = {split: len(part.x) for split, part in parts.items()}
@@ -92,7 +92,7 @@ def without_leaks(data: LabelledData, report: Report) -> LabelledData:
     return replace(data, splits=data.splits | {"train": part}, notes=[*data.notes, note])
 
 
-def _copies(parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
+def _copies(data: LabelledData, parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
     starts = dict(zip(parts, itertools.accumulate((len(part.x) for part in parts.values()), initial=0), strict=False))
 
     def seen(number: int) -> _Seen:
@@ -100,9 +100,8 @@ def _copies(parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
         place = number - starts[split]
         return _Seen(split, parts[split].labels[place], parts[split].names[place], place)
 
-    exact, near, looked_at_all = find_copies([part.x for part in parts.values()])
-    inside = {number for group in near for number in group}
-    groups = [[*map(seen, group)] for group in [*near, *(it for it in exact if it[0] not in inside)]]
+    exact, near, looked_at_all = data.copies
+    groups = [[*map(seen, group)] for group in data.copies.groups]
     leaks, conflicts, leaked = [], [], set()
     held_out: Counter[str] = Counter()
     for group in groups:
@@ -130,8 +129,8 @@ def _copies(parts: dict[str, Part]) -> tuple[list[Finding], frozenset[int]]:
         extra = [f"{_named(group[1])} is {_named(group[0])}" for group in again for _ in group[1:]]
         if extra:
             how = "the same pixels as" if kind == "duplicates" else "nearly the same pixels as"
-            why = "another: they count twice, and where valid is cut from train they may lie on both sides"
-            found.append(_finding(kind, extra, f"{plural(len(extra), 'picture')} have {how} {why}"))
+            message = f"{plural(len(extra), 'picture')} have {how} another: they count twice"
+            found.append(_finding(kind, extra, message))
     if not looked_at_all:
         why = "so many pictures look alike that not every pair was compared: there may be more near copies and leaks"
         found.append(Finding("not_all_compared", 1, why))

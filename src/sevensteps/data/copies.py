@@ -38,6 +38,12 @@ class Copies(NamedTuple):
     near: list[list[int]]
     looked_at_all: bool
 
+    @property
+    def groups(self) -> list[list[int]]:
+        """Both kinds, each picture in one group at most."""
+        inside = {number for group in self.near for number in group}
+        return [*self.near, *(group for group in self.exact if group[0] not in inside)]
+
 
 def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
     """The copies among all pictures of `parts` (uint8, each N×C×H×W), numbered through in their order.
@@ -47,6 +53,9 @@ def find_copies(parts: Sequence[NDArray[np.uint8]]) -> Copies:
     >>> find_copies([np.stack([one, other, one])]).exact
     [[0, 2]]
     """
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return Copies([], [], True)
     small = np.concatenate([_thumbnails(part) for part in parts])
     starts = np.cumsum([0, *map(len, parts)])
     same = _alike(parts, starts)

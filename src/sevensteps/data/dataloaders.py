@@ -153,11 +153,12 @@ class DataLoaders:
         notes = list(data.notes)
         if "valid" not in sets:
             whole = sets["train"]
-            train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction, vocab)
+            copies = data.copies_in("train")
+            train, valid = stratified_split(whole.labels.numpy(), seed, valid_fraction, vocab, copies)
             sets |= {"train": whole.take(train), "valid": whole.take(valid)}
             notes.append(
                 f"no validation pictures were given: {len(valid):,} of the {len(whole):,} training pictures are set "
-                f"aside for validation (stratified by class, seed {seed})"
+                f"aside for validation (stratified by class, seed {seed}{'; copies stay together' if copies else ''})"
             )
         elif valid_fraction is not None:
             notes.append("valid_fraction was not used: the data have validation pictures of their own")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .copies import Copies, find_copies
 from .decode import Header
 from .listing import Refused
 from .names import Names
@@ -42,6 +44,19 @@ class LabelledData:
     vocab: list[str] | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Pictures that are there more than once, numbered through all splits in their order; of arrays, none."""
+        return find_copies([part.x for part in self.splits.values()]) if self.preprocessing else Copies([], [], True)
+
+    def copies_in(self, split: str) -> list[list[int]]:
+        """The groups of copies within one split, by their numbers in it."""
+        splits = list(self.splits)
+        start = sum(len(self.splits[before].x) for before in splits[: splits.index(split)])
+        inside = range(start, start + len(self.splits[split].x))
+        groups = ([one - start for one in group if one in inside] for group in self.copies.groups)
+        return [group for group in groups if len(group) > 1]
 
     def resized(self, preprocessing: Preprocessing) -> LabelledData:
         """The same pictures in another model's size and channels."""

@@ -14,13 +14,18 @@ VALID_AT_MOST = 5_000
 
 
 def stratified_split(
-    labels: np.ndarray, seed: int = 0, fraction: float | None = None, vocab: Sequence[str] = ()
+    labels: np.ndarray,
+    seed: int = 0,
+    fraction: float | None = None,
+    vocab: Sequence[str] = (),
+    copies: Sequence[Sequence[int]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of a training and a validation part of `labels` (int, shape (N,)), both sorted.
 
     Every class gives the same fraction, rounded, but at least one picture to each part. Where no fraction is
-    given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. `vocab` has the
-    classes' names for messages. Raises `DataError` where a class has a single picture.
+    given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. Of each group of `copies`
+    all members are in one part, the training part where chance would have it otherwise, as long as a class has other
+    pictures. `vocab` has the classes' names for messages. Raises `DataError` where a class has a single picture.
 
     >>> train, valid = stratified_split(np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
     >>> len(train), np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])[valid].tolist()
@@ -29,7 +34,7 @@ def stratified_split(
     labels = np.asarray(labels)
     if fraction is None:
         fraction = min(VALID_FRACTION, VALID_AT_MOST / max(len(labels), 1))
-    chosen = []
+    aside, orders = np.zeros(len(labels), bool), []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
@@ -39,7 +44,20 @@ def stratified_split(
                 hint="add pictures of this class, or give a folder valid/<class>/* of your own",
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        chosen.append(members[permutation(len(members), seed, "split", int(label))[:count]])
-    aside = np.zeros(len(labels), bool)
-    aside[np.concatenate(chosen)] = True
+        orders.append(members[permutation(len(members), seed, "split", int(label))])
+        aside[orders[-1][:count]] = True
+    for group in copies:
+        aside[group] = aside[group].all()
+    together = {one: list(group) for group in copies for one in group}
+    for order in orders:
+        if not aside[order].any():  # all that was chosen had copies: the first that leaves some behind, or else one
+            groups = (together.get(one, [one]) for one in order.tolist())
+            aside[next((group for group in groups if _leave_some(group, aside, orders)), order[:1])] = True
     return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def _leave_some(group: Sequence[int], aside: np.ndarray, classes: Sequence[np.ndarray]) -> bool:
+    """Whether each class still has a training picture when this group is set aside too."""
+    left = ~aside
+    left[group] = False
+    return all(left[members].any() for members in classes)
