@@ -24,8 +24,8 @@ def stratified_split(
 
     Every class gives the same fraction, rounded, but at least one picture to each part. Where no fraction is
     given it is a fifth, or as much less as keeps the validation part at about 5,000 pictures. Of each group of `copies`
-    all members are in one part, the training part where chance would have it otherwise, as long as a class has other
-    pictures. `vocab` has the classes' names for messages. Raises `DataError` where a class has a single picture.
+    all members are in one part, as long as a class has other pictures. `vocab` has the classes' names for
+    messages. Raises `DataError` where a class has a single picture.
 
     >>> train, valid = stratified_split(np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
     >>> len(train), np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])[valid].tolist()
@@ -34,7 +34,7 @@ def stratified_split(
     labels = np.asarray(labels)
     if fraction is None:
         fraction = min(VALID_FRACTION, VALID_AT_MOST / max(len(labels), 1))
-    aside, orders = np.zeros(len(labels), bool), []
+    orders = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
@@ -43,14 +43,20 @@ def stratified_split(
                 f"class {str(name)!r} has one picture only, so no validation split can be cut from it",
                 hint="add pictures of this class, or give a folder valid/<class>/* of your own",
             )
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         orders.append(members[permutation(len(members), seed, "split", int(label))])
-        aside[orders[-1][:count]] = True
-    for group in copies:
-        aside[group] = aside[group].all()
+    aside = np.zeros(len(labels), bool)
     together = {one: list(group) for group in copies for one in group}
     for order in orders:
-        if not aside[order].any():  # all that was chosen had copies: the first that leaves some behind, or else one
+        missing = min(max(round(fraction * len(order)), 1), len(order) - 1) - int(aside[order].sum())
+        for one in order.tolist():
+            if missing <= 0:
+                break
+            group = together.get(one, [one])
+            own = int((labels[group] == labels[one]).sum()) if len(group) > 1 else 1
+            if own <= missing and not aside[one] and (len(group) == 1 or _leave_some(group, aside, orders)):
+                aside[group] = True
+                missing -= own
+        if not aside[order].any():  # all have too many copies: the first that leaves some behind, or else one alone
             groups = (together.get(one, [one]) for one in order.tolist())
             aside[next((group for group in groups if _leave_some(group, aside, orders)), order[:1])] = True
     return np.flatnonzero(~aside), np.flatnonzero(aside)
