@@ -56,6 +56,38 @@ def test_the_ban_recognises_what_it_bans() -> None:
     assert len(list(violations(ast.parse(code)))) == 5
 
 
+WRITES = {"unlink", "rename", "mkdir", "rmdir", "rmtree", "mkdtemp", "fsync", "sync", "write_text", "write_bytes"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_only_one_file_writes_renames_and_removes(path: Path) -> None:
+    if path.name != "files.py":
+        assert list(writes(ast.parse(path.read_text("utf-8")))) == []
+
+
+def test_writes_are_recognised() -> None:
+    code = "open('x', 'w')\nPath('x').open(mode='rb+')\nos.open('x', os.O_RDWR)\npath.unlink()\nos.replace(a, b)"
+    assert len(list(writes(ast.parse(code)))) == 5
+    assert list(writes(ast.parse("open('file', 'rb')\nfile.open()\ntext.replace('a', 'b')\nzipped.open(member)"))) == []
+
+
+def writes(tree: ast.AST) -> list[str]:
+    """Calls that open a file for writing, or rename or remove one. A Path's `replace` looks like a text's."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        of_os = isinstance(owner, ast.Name) and owner.id in ("os", "shutil")
+        modes = [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
+        words = [word.value for word in modes if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+        opens = name == "open" and any(set(word) & set("wax+") for word in words if set(word) <= set("rwaxbt+"))
+        if opens or (name in WRITES and owner is not None) or (of_os and name in ("open", "replace", "remove", "link")):
+            found.append(ast.unparse(node))
+    return found
+
+
 def violations(tree: ast.AST) -> list[str]:
     found = []
     for node in ast.walk(tree):

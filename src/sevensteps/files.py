@@ -127,6 +127,54 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "".join(_csv_line(row) for row in (head, *rows))
 
 
+def new_folder(path: str | Path) -> bool:
+    """Make a folder whose parent is there; False where something has its name already. Raises `StorageError`."""
+    with storage_errors(path):
+        try:
+            Path(path).mkdir()
+        except FileExistsError:
+            return False
+    return True
+
+
+def new_file(path: str | Path) -> IO[bytes]:
+    """A new binary file to write into, in a folder that is not whole yet. Raises `StorageError`."""
+    with storage_errors(path):
+        return open(path, "xb")  # noqa: PTH123
+
+
+def move(path: str | Path, target: str | Path) -> None:
+    """Give a file or folder another name on the same disk. Raises `StorageError`."""
+    with storage_errors(target):
+        Path(path).rename(target)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file that we made, if it is there. Raises `StorageError`."""
+    with storage_errors(path):
+        Path(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_file(path: str | Path) -> Iterator[int]:
+    """The descriptor of a file to lock by, made where it is not there. Raises `StorageError`.
+
+    A lock is the system's and ends with the process, whatever ends that.
+    """
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def flush_disks() -> None:
+    """Get all that was written onto the disk: one call, as one for each of many files would take ages."""
+    if hasattr(os, "sync"):  # not on Windows
+        os.sync()
+
+
 def remove_folder(path: str | Path) -> None:
     """Remove a folder that we made, with all that is in it, as far as that can be done."""
     shutil.rmtree(path, ignore_errors=True)

@@ -228,26 +228,6 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     assert_refused(tmp_path / "archive", tmp_path, "it is damaged, or not a tar or zip archive")
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_any_damage_ends_well_or_in_a_download_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(module, "_sync", lambda: None)
-    draw = random.Random(seed)
-    mode = draw.choice(["w", "w:gz", "w:bz2", "w:xz", "zip"])
-    archive = tmp_path / "archive"
-    content = bytearray(
-        (make_zip(archive, [*PICTURES]) if mode == "zip" else make_tar(archive, [*PICTURES], mode)).read_bytes()
-    )
-    for _ in range(draw.randint(1, 6)):
-        content[draw.randrange(len(content))] = draw.choice([0, 0x80, 0xFF, draw.randrange(256)])
-    archive.write_bytes(content)
-    try:
-        unpack(archive, tmp_path / "out")
-    except DownloadError:
-        assert list(tmp_path.iterdir()) == [archive]
-
-
 def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path / "archive", tmp_path, "No such file")
 

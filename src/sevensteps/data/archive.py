@@ -9,12 +9,9 @@ files get 0644 and folders 0755, less the umask.
 from __future__ import annotations
 
 import lzma
-import os
-import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -26,7 +23,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, BinaryIO, Protocol, cast
 
 from ..errors import DownloadError, StorageError
-from ..files import make_folder, storage_errors
+from ..files import atomic_folder, flush_disks, make_folder, new_file, new_folder, storage_errors
 from .download import Progress
 
 MAX_FILES = 500_000
@@ -67,16 +64,9 @@ def unpack(
             f"cannot unpack into {folder}: it is there already", hint="remove it, or name another folder"
         )
     make_folder(folder.parent)
-    with storage_errors(folder):
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
-        try:
-            _Unpacking(archive, temporary, max_files, max_bytes, progress).run()
-            temporary.chmod(0o755)
-            _sync()
-            temporary.rename(folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with atomic_folder(folder) as draft, storage_errors(folder):
+        _Unpacking(archive, draft, max_files, max_bytes, progress).run()
+        flush_disks()
     return folder
 
 
@@ -175,13 +165,12 @@ class _Unpacking:
                 raise self._refuse(name, f"is one too many: expected at most {self.max_files:,} files and folders")
             self.names[key] = spelling
             if not is_file:
-                (self.folder / path).mkdir(mode=0o755)
+                new_folder(self.folder / path)
         return self.folder.joinpath(*parts)
 
     def _write(self, source: IO[bytes], target: Path, name: str, size: int) -> None:
         written = 0
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
+        with new_file(target) as file:
             while chunk := source.read(CHUNK_BYTES):
                 written += len(chunk)
                 self.bytes_left -= len(chunk)
@@ -223,12 +212,6 @@ def _decompressed(file: BinaryIO, start: bytes) -> GzipFile | BZ2File | lzma.LZM
     if start.startswith(b"BZh"):
         return BZ2File(file)
     return lzma.LZMAFile(file) if start == b"\xfd7zXZ\x00" else file
-
-
-def _sync() -> None:
-    """Get all that was written onto the disk: one call, as one for each of many files would take ages."""
-    if hasattr(os, "sync"):  # not on Windows
-        os.sync()
 
 
 @contextmanager

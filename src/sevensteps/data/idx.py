@@ -134,7 +134,7 @@ def _read(file: _Readable, path: Path) -> npt.NDArray[Any]:
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     dtype = np.dtype(TYPES[start[2]])
     announced = math.prod(shape) * dtype.itemsize
-    if announced > MAX_BYTES:
+    if math.prod(max(size, 1) for size in shape) * dtype.itemsize > MAX_BYTES:  # also where another size is 0
         raise _not_as_expected(
             path, f"at most {MAX_BYTES:,} bytes of numbers", f"a header that announces {announced:,}"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StorageError
-from ..files import atomic_writer, make_folder
+from ..files import atomic_writer, make_folder, remove
 from .decode import Header
 from .decoders import Status, decode_all
 from .names import pack
@@ -51,7 +51,7 @@ def read_pixels(
             if found is not None:
                 return found
             for leftover in file.parent.glob(f".{file.name}.*.tmp"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
+                remove(leftover)
             older = Older(file, wanted)
             guess = job.guess(older)
             if room_for(len(paths) * row_bytes(guess)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..files import cache_folder, make_folder, storage_errors
+from ..files import cache_folder, lock_file, make_folder, move, remove, remove_folder, storage_errors
 from .archive import unpack
 from .download import Progress, download, is_whole
 
@@ -221,23 +220,22 @@ def _unpack(archive: Path, ready: Path) -> None:
     unpacked = ready.parent / ".unpacked.tmp"
     try:
         source = unpack(archive, unpacked) / ready.name
-        with storage_errors(ready):
-            for folder in list(source.glob("*/*")):
-                if folder.name in WORDNET_NAMES:
-                    folder.rename(folder.with_name(WORDNET_NAMES[folder.name]))
-            source.rename(ready)
-            archive.unlink()
+        for folder in list(source.glob("*/*")):
+            if folder.name in WORDNET_NAMES:
+                move(folder, folder.with_name(WORDNET_NAMES[folder.name]))
+        move(source, ready)
+        remove(archive)
     finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
+        remove_folder(unpacked)
 
 
 def _remove_leftovers(home: Path) -> None:
     """Remove what a process that was killed has left; only to be called with the lock."""
     for leftover in home.glob(".*.tmp"):
         if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove_folder(leftover)
         else:
-            leftover.unlink(missing_ok=True)
+            remove(leftover)
 
 
 @contextmanager
@@ -245,9 +243,7 @@ def _locked(home: Path) -> Iterator[None]:
     """Waits until no other process is fetching into `home`."""
     import fcntl
 
-    with storage_errors(home):
-        file = (home / ".lock").open("wb")
-    with file:
+    with lock_file(home / ".lock") as lock:
         with storage_errors(home):
-            fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed, or the process ends
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ModelFolderError
-from ..files import cache_folder, storage_errors
+from ..files import cache_folder, lock_file, remove
 from .preprocessing import Preprocessing
 from .store import Progress, read_table
 
@@ -78,7 +78,7 @@ def clear(where: str | None = None) -> int:
         files = [*stores_folder().glob("*" + SUFFIX), *stores_folder().glob(".*.tmp")]
     freed = sum(file.stat().st_size for file in files)
     for file in files:
-        file.unlink(missing_ok=True)
+        remove(file)
     return freed
 
 
@@ -88,16 +88,14 @@ def room_for(size: int) -> bool:
     total = sum(file.stat().st_size for file in files)
     while files and total + size > budget():
         total -= files[0].stat().st_size
-        files.pop(0).unlink(missing_ok=True)
+        remove(files.pop(0))
     return total + size <= budget() and shutil.disk_usage(stores_folder()).free > size + SPARE_BYTES
 
 
 @contextmanager
 def locked(file: Path, progress: Progress | None) -> Iterator[Progress]:
     """Waits until no other process is filling `file`, telling how far it is; gives what is to be told of our own."""
-    with storage_errors(file):
-        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    with lock_file(file.with_suffix(".lock")) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends that
@@ -114,5 +112,3 @@ def locked(file: Path, progress: Progress | None) -> Iterator[Progress]:
                 progress(what, done, total)
 
         yield tell
-    finally:
-        os.close(lock)

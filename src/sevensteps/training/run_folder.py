@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -25,7 +26,7 @@ import torch
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
-from ..files import csv_text, damages, make_folder, seal, storage_errors, write_json, write_text
+from ..files import csv_text, damages, lock_file, make_folder, new_folder, seal, write_json, write_text
 
 AT_ONCE = 4096  # pictures whose pixels are looked at together
 LOCK = ".lock"
@@ -43,16 +44,8 @@ class RunFolder:
         """A new folder `out/name`, or `out/name-2`, `-3` … where that is taken: no run is ever written over."""
         out = make_folder(out)
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"
-        number = 1
-        with storage_errors(out / name):
-            while True:
-                path = out / (name if number == 1 else f"{name}-{number}")
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    number += 1
-                else:
-                    return cls(path)
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        return cls(next(out / free for free in names if new_folder(out / free)))
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -63,13 +56,8 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Inside the block no other process trains in this folder. Raises `RequestError` where one does.
-
-        The lock is the system's and ends with the process, whatever ends that.
-        """
-        with storage_errors(self.path):
-            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
+        """Inside the block no other process trains in this folder. Raises `RequestError` where one does."""
+        with lock_file(self.path / LOCK) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -80,8 +68,6 @@ class RunFolder:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
             yield
-        finally:
-            os.close(lock)
 
     @property
     def checkpoints(self) -> Path:
