@@ -99,3 +99,14 @@ def test_torchs_generator_is_as_before_after_an_error_in_the_block():
         torch.rand(3)
         raise KeyError
     assert states() == before
+
+
+def test_the_generator_of_an_apple_gpu_is_as_before(monkeypatch):
+    state = [torch.tensor([1])]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[0])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda new: state.__setitem__(0, new))
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: state.__setitem__(0, torch.tensor([seed])))
+    with torch_seeded(0, "fit"):
+        state[0] = torch.tensor([2])
+    assert state[0].item() == 1

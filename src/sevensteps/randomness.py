@@ -64,6 +64,11 @@ def torch_seeded(seed: int, purpose: str, *counters: int) -> Iterator[None]:
     import torch
 
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed_for(seed, purpose, *counters))
-        yield
+    of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None  # fork_rng knows none of it
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed_for(seed, purpose, *counters))
+            yield
+    finally:
+        if of_mps is not None:
+            torch.mps.set_rng_state(of_mps)

@@ -176,6 +176,7 @@ def same(one: Path, other: Path) -> bool:
     return history(one) == history(other) and all((one / it).read_bytes() == (other / it).read_bytes() for it in files)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_files(tmp_path: Path) -> None:
     options = ["--epochs", "8", "--threads", "1", "--quiet"]
     command = [sys.executable, "-m", "sevensteps", "train"]

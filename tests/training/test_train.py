@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import resource
 import signal
 import subprocess
@@ -172,6 +173,27 @@ def test_the_saved_model_gives_the_answers_of_the_run(result: TrainingResult) ->
     torch.testing.assert_close(probs, result.scored["valid"].preds.softmax(1), rtol=1e-4, atol=1e-5)
     card = (result.run.model / "README.md").read_text("utf-8")
     assert str(result.scored["valid"].evaluation.accuracy) in card
+
+
+def test_a_second_training_is_that_of_a_fresh_process_and_the_callers_generators_stay(
+    tmp_path: Path,
+) -> None:
+    def states() -> tuple[object, ...]:
+        kind, keys, place, *rest = np.random.get_state()
+        return random.getstate(), kind, keys.tobytes(), place, rest, torch.get_rng_state().tolist()
+
+    options = {"model": "convnet", "epochs": 1, "threads": 1}
+    before = states()
+    for number in (1, 2):
+        train(**options, out=tmp_path / str(number))
+        assert states() == before
+        random.random(), np.random.rand(), torch.rand(3)  # what a caller draws in between has no effect
+        before = states()
+    code = f"from sevensteps.training.train import train; train(**{options}, out={str(tmp_path / 'fresh')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    for name in ("model/model.safetensors", "steps.csv", "predictions.csv"):
+        once, twice, fresh = ((tmp_path / run / "digits" / name).read_bytes() for run in ("1", "2", "fresh"))
+        assert once == twice == fresh
 
 
 def test_the_same_seed_twice_gives_the_same_bytes(tmp_path: Path) -> None:
