@@ -25,23 +25,40 @@ def world_size() -> int:
     return distributed.get_world_size() if _is_on() else 1
 
 
-def mean_over_ranks(value: Tensor, weight: float = 1.0) -> Tensor:
-    """The mean of `value` over all processes, each weighted by `weight` (its number of pictures); of its shape.
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, the same to the last bit in each; in one process the tensor itself."""
+    if world_size() > 1:
+        from torch import distributed
 
-    A process of weight 0 does not count, whatever its value is, also not a number. Where no process counts, the
-    mean is not a number. It carries no gradient.
-    """
+        distributed.all_reduce(value)
+    return value
+
+
+def broadcast(value: Tensor) -> Tensor:
+    """A tensor that becomes, in every process, what it is in the first one."""
+    if world_size() > 1:
+        from torch import distributed
+
+        distributed.broadcast(value, 0)
+    return value
+
+
+def of_first_rank(value: float) -> float:
+    """A number as the first process has it: its clock, for one."""
     if world_size() == 1:
-        return value.detach()
+        return value
     import torch
-    from torch import distributed
 
-    dtype = torch.promote_types(value.dtype, torch.float32)  # half precision cannot count to 60,000
-    weighted = value.detach().to(dtype) * weight if weight else torch.zeros_like(value, dtype=dtype)
-    total = torch.cat([weighted.flatten(), weighted.new_tensor([weight])])
-    distributed.all_reduce(total)
-    mean = (total[:-1] / total[-1]).view(value.shape)
-    return mean.to(value.dtype) if value.is_floating_point() else mean
+    return float(broadcast(torch.tensor(value, dtype=torch.float64)))
+
+
+def in_any_rank(value: bool) -> bool:
+    """Whether it is so in at least one process."""
+    if world_size() == 1:
+        return value
+    import torch
+
+    return bool(sum_over_ranks(torch.tensor(int(value))))
 
 
 def _is_on() -> bool:

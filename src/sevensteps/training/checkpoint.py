@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..distributed import rank
 from ..errors import RequestError, TrainingError
 from ..files import MANIFEST, atomic_folder, damages, make_folder, remove_folder, seal, write_bytes
 from .callbacks import Callback
@@ -167,6 +168,8 @@ class Checkpoints(Callback):
             self.best.weights = Checkpoint.load(self.folder / self.best_name).weights
 
     def _save(self, *, epoch_is_over: bool) -> None:
+        if rank():  # of several processes the first one writes
+            return
         checkpoint = Checkpoint.of(self.learn, epoch_is_over=epoch_is_over)
         folder = self.folder / _name(checkpoint.state["step_in_fit"])
         if folder.exists():  # as the last step of an epoch may have left it, before the epoch was validated

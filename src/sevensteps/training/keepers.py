@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..distributed import in_any_rank, of_first_rank, world_size
 from ..errors import TrainingError
 from ..words import visible
 from .callbacks import Callback, CancelFitException, CancelTrainException
@@ -135,15 +136,19 @@ class TimeLimit(Callback):
     def before_batch(self) -> None:
         """Move the schedule on, or end the epoch's training."""
         if self.learn.training:
-            part = (time.monotonic() - self.started) / self.seconds
+            part = self._used / self.seconds
             if part >= 1 and self.learn.step_in_epoch:
                 raise CancelTrainException
             self.learn.advance_to(min(part, 1.0))
 
     def after_epoch(self) -> None:
         """Stop where the time is over."""
-        if time.monotonic() - self.started >= self.seconds:
+        if self._used >= self.seconds:
             raise CancelFitException
+
+    @property
+    def _used(self) -> float:
+        return of_first_rank(time.monotonic() - self.started)
 
 
 class StopWhenAsked(Callback):
@@ -152,16 +157,25 @@ class StopWhenAsked(Callback):
     order: ClassVar[int] = LAST
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.asked_of_all = False
+
+    @property
+    def agreed(self) -> bool:
+        """Whether it was asked: of several processes that train together, in any of them before the last step."""
+        return self.asked_of_all if world_size() > 1 else self.asked
+
+    def after_step(self) -> None:
+        """Hear of the other processes."""
+        self.asked_of_all = in_any_rank(self.asked)
 
     def after_batch(self) -> None:
         """End the epoch's training where it was asked."""
-        if self.asked and self.learn.training:
+        if self.agreed and self.learn.training:
             raise CancelTrainException
 
     def after_epoch(self) -> None:
         """Stop where it was asked."""
-        if self.asked:
+        if self.agreed:
             raise CancelFitException
 
     @contextmanager

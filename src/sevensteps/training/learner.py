@@ -40,6 +40,7 @@ from .machine import at_work, choose_precision, compiled, in_fast_layout, in_pre
 from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
+from .together import together
 
 
 class Learner:
@@ -105,10 +106,9 @@ class Learner:
         self.epochs, self.schedule = check_count("number of epochs", epochs), schedule
         self.lr = self.lr_max = self.default_lr if lr is None else check_lr(lr)
         self.opt = self.opt or make_optimizer(self.opt_func, self.model.parameters(), self.lr)
-        self.step_in_fit, self.steps_per_epoch = 0, count_batches(self.dls.train)
+        self.step_in_fit, self.steps_per_epoch, self.progress = 0, count_batches(self.dls.train), 0.0
         self.epochs_done = self.steps_done = 0  # of this fit; of its epoch, where it goes on in the middle of one
-        self.progress = 0.0
-        self._listen(self.cbs, cbs)
+        self._listen(self.cbs, cbs, together())
 
     def _predict(self) -> None:
         self.preds = in_precision(self.precision, self._trained, self.xb) if self.training else self.model(self.xb)

@@ -225,7 +225,7 @@ def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watc
     """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
     learn, minutes = ready.learn, asked["minutes"]
     best, log, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), StopWhenAsked()
-    kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.asked)
+    kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.agreed)
     cbs = [best, log, kept, stop, *([TimeLimit(minutes)] if minutes else []), _Reporter(run, log, watcher)]
     try:
         with stop.listening():
