@@ -335,3 +335,17 @@ def test_a_reader_that_goes_away_gets_no_traceback(digits_run: Path, tmp_path: P
 def make_picture(path: Path) -> Path:
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(path)
     return path
+
+
+def test_linked_classes_are_trained_on_where_that_is_asked(
+    stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "linked"
+    data.mkdir()
+    for split in stripes.iterdir():
+        (data / split.name).symlink_to(split)
+    assert run(["train", str(data), "--out", str(tmp_path / "runs")]) == 2
+    assert "--follow-links follows it" in capsys.readouterr().err
+    assert run(["check", str(data), "--follow-links", "--json"]) == 0
+    assert run(["train", str(data), "--follow-links", "--epochs", "1", "--out", str(tmp_path / "runs")]) == 0
+    assert run(["train", "--resume", str(tmp_path / "runs/linked"), "--quiet"]) == 0

@@ -131,3 +131,29 @@ def test_every_digit_of_the_sample_is_found_once(mnist_sample):
     found, refused = find_pictures(mnist_sample)
     assert len(found) == len(set(found)) == 6131 + 6265 + 1010 + 1028 + 1
     assert refused == []
+
+
+def test_links_are_followed_where_that_is_asked_and_no_folder_is_read_twice(tmp_path):
+    for name in ("data/a", "elsewhere/inner"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").write_bytes(b"x")
+    data = tmp_path / "data"
+    (data / "b").symlink_to(tmp_path / "elsewhere")
+    (data / "c").symlink_to(tmp_path / "elsewhere")
+    (data / "a/round").symlink_to(data)
+    (tmp_path / "elsewhere/back").symlink_to(data)
+    (data / "a/2.png").symlink_to(data / "a/1.png")
+    (data / "a/3.png").symlink_to(data / "nothing")
+    (data / "a/4.png").symlink_to("/dev/zero")
+    found, refused = find_pictures(data, follow_links=True)
+    assert [path.removeprefix(f"{data}/") for path in found] == ["a/1.png", "a/2.png", "b/inner/1.png"]
+    assert {path.removeprefix(f"{data}/"): error.message for path, error in refused} == {
+        "a/3.png": "is a symbolic link to no file",
+        "a/4.png": "is a symbolic link to no file",
+        "a/round": "is a link to a folder that was read already",
+        "b/back": "is a link to a folder that was read already",
+        "c": "is a link to a folder that was read already",
+    }
+    found, refused = find_pictures(data)
+    assert [path.removeprefix(f"{data}/") for path in found] == ["a/1.png"]
+    assert [Path(path).name for path, _ in refused] == ["2.png", "3.png", "4.png", "round", "b", "c"]

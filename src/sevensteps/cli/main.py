@@ -23,6 +23,7 @@ json_option = click.option(
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Print results only, no progress.")
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+links_option = click.option("--follow-links", is_flag=True, help="Follow symbolic links in a folder of pictures.")
 
 
 def run(words: Sequence[str]) -> int:
@@ -94,6 +95,7 @@ def read_config(context: click.Context, option: click.Parameter, file: str | Non
 @click.option("--minutes", type=float, help="Train for so long at the most.")
 @click.option("--checkpoint-minutes", type=float, help="Keep a checkpoint so often, not only after each epoch.")
 @click.option("--drop-leaks", is_flag=True, help="Leave out training pictures that valid or test has too.")
+@links_option
 @click.option("--resume", "run", help="Go on with the run in this folder from its last checkpoint.")
 @click.option("--accept-changed-data", is_flag=True, help="With --resume: also where the data are others now.")
 @click.option("--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the faster one.")
@@ -124,7 +126,10 @@ def train(
     from ..data.ahead import reading_ahead
     from .terminal import Terminal
 
-    with Terminal(as_json=as_json, quiet=quiet) as terminal, reading_ahead(options["data"]):
+    with (
+        Terminal(as_json=as_json, quiet=quiet) as terminal,
+        reading_ahead(options["data"], follow_links=options["follow_links"]),
+    ):
         terminal.starting()
         with deferred():
             from ..report.page import write_report
@@ -209,10 +214,11 @@ def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, 
 
 @command.command()
 @click.argument("data", required=False)
+@links_option
 @click.option("--strict", is_flag=True, help="Exit with code 1 where anything was found.")
 @json_option
 @quiet_option
-def check(data: str | None, strict: bool, as_json: bool, quiet: bool) -> int:
+def check(data: str | None, follow_links: bool, strict: bool, as_json: bool, quiet: bool) -> int:
     """Tell what is wrong with labelled DATA (whatever `train` takes), and what it does to an accuracy.
 
     Pictures that are in train and in valid or test, copies (also resized or encoded anew), labels that contradict
@@ -223,7 +229,7 @@ def check(data: str | None, strict: bool, as_json: bool, quiet: bool) -> int:
     from .terminal import Terminal
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
-        report = look(read_source(data, progress=terminal.progress))
+        report = look(read_source(data, progress=terminal.progress, follow_links=follow_links))
         terminal.checked(report)
     return 1 if strict and report.findings else 0
 

@@ -17,7 +17,7 @@ from .idx import find_idx
 
 
 @contextmanager
-def reading_ahead(source: str | None) -> Iterator[None]:
+def reading_ahead(source: str | None, *, follow_links: bool = False) -> Iterator[None]:
     """Inside the block a process of its own reads `source`, where that is a folder or a CSV, into the pixel store.
 
     Who reads the same then waits for it, and finds all done. What goes wrong there is told by who reads.
@@ -25,7 +25,7 @@ def reading_ahead(source: str | None) -> Iterator[None]:
     if source is None or not _has_pictures(source):
         yield
         return
-    command = [sys.executable, "-m", __name__, source]
+    command = [sys.executable, "-m", __name__, source, *(["follow links"] if follow_links else [])]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=python_environment(), process_group=0,
@@ -53,7 +53,7 @@ def main() -> None:
     from .sources import read_source
 
     with suppress(SevenStepsError, KeyboardInterrupt):
-        read_source(sys.argv[1])
+        read_source(sys.argv[1], follow_links=len(sys.argv) > 2)
 
 
 if __name__ == "__main__":

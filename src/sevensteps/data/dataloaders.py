@@ -57,17 +57,18 @@ class DataLoaders:
 
     @classmethod
     def from_folder(
-        cls, path: str | Path, *, preprocessing: Preprocessing | None = None, **options: Any
+        cls, path: str | Path, *, preprocessing: Preprocessing | None = None, follow_links: bool = False, **options: Any
     ) -> DataLoaders:
         """Folders of pictures: `train/<class>/*` with `valid/<class>/*` and `test/<class>/*`, or `<class>/*` alone.
 
-        `preprocessing` fixes size and channels, else they fit the pictures; `options` are those of `from_data`.
-        Where there is no validation split, a stratified, seeded one is cut from train. Raises `DataError`.
+        `preprocessing` fixes size and channels, else they fit the pictures; symbolic links are refused unless
+        `follow_links`; `options` are those of `from_data`. Where there is no validation split, a stratified,
+        seeded one is cut from train. Raises `DataError`.
         """
         from .folders import list_folder
         from .reading import read_listing
 
-        return cls.from_data(read_listing(list_folder(path), preprocessing), **options)
+        return cls.from_data(read_listing(list_folder(path, follow_links=follow_links), preprocessing), **options)
 
     @classmethod
     def from_csv(cls, path: str | Path, *, preprocessing: Preprocessing | None = None, **options: Any) -> DataLoaders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from pathlib import Path
 
@@ -20,32 +21,48 @@ LITTER = {
 }
 
 
-def find_pictures(folder: str | Path) -> tuple[list[str], list[tuple[str, RefusedPicture]]]:
+def find_pictures(
+    folder: str | Path, *, follow_links: bool = False
+) -> tuple[list[str], list[tuple[str, RefusedPicture]]]:
     """All files below `folder` that may be pictures, and what was met there but cannot be one.
 
-    The first list has every regular file, whatever its name: a README.txt is refused by the decoder, with
-    its reason. The second list has symbolic links, which are never followed (so there are no loops),
-    pipes, sockets and devices (all `not-a-file`), and subfolders that cannot be opened (`unreadable`).
-    Hidden files and folders and the litter of systems are in neither. Both lists are sorted by path.
+    The first list has every regular file, whatever its name: a README.txt is refused by the decoder, with its reason.
+    The second list has pipes, sockets, devices and symbolic links (all `not-a-file`), and subfolders that cannot be
+    opened (`unreadable`). With `follow_links` what a link leads to is in its place; a folder that was read already is
+    not read again, so there are no loops. Hidden files and folders and the litter of systems are in neither. Both lists
+    are sorted by path.
 
     Raises `DataError` where `folder` itself cannot be listed.
     """
     found: list[str] = []
     refused: list[tuple[str, RefusedPicture]] = []
+    links: list[str] = []
     waiting = [str(folder)]
-    while waiting:  # a list, not recursion: folders may be nested deeper than Python's stack
+    read: set[str] = set()
+    while waiting or links:  # lists, not recursion: folders may be nested deeper than Python's stack
+        if not waiting:  # what is no link comes first, so that it does not depend on the system's order what is met
+            link = heapq.heappop(links)
+            if os.path.realpath(link) in read:
+                refused.append((link, RefusedPicture("not-a-file", "is a link to a folder that was read already")))
+                continue
+            waiting = [link]
         here = waiting.pop()
         try:
             with os.scandir(here) as entries:
+                if follow_links:
+                    read.add(os.path.realpath(here))
                 for entry in entries:
+                    path = entry.path.removeprefix("./")
                     if entry.name.startswith(".") or entry.name.lower() in LITTER:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        found.append(entry.path.removeprefix("./"))
+                    elif entry.is_file(follow_symlinks=follow_links):
+                        found.append(path)
+                    elif follow_links and entry.is_dir():
+                        heapq.heappush(links, entry.path)
                     else:
-                        refused.append((entry.path.removeprefix("./"), _no_file(entry)))
+                        refused.append((path, _no_file(entry, follow_links)))
         except OSError as error:
             if here == str(folder):
                 hint = "expected a folder of pictures that you may read"
@@ -56,6 +73,8 @@ def find_pictures(folder: str | Path) -> tuple[list[str], list[tuple[str, Refuse
     return sorted(found), refused
 
 
-def _no_file(entry: os.DirEntry[str]) -> RefusedPicture:
-    kind = "a symbolic link; links are not followed" if entry.is_symlink() else "a pipe, socket or device"
+def _no_file(entry: os.DirEntry[str], follow_links: bool) -> RefusedPicture:
+    kind = "a pipe, socket or device"
+    if entry.is_symlink():
+        kind = "a symbolic link to no file" if follow_links else "a symbolic link; --follow-links follows it"
     return RefusedPicture("not-a-file", f"is {kind}")

@@ -22,18 +22,23 @@ def read_source(
     source: str | Path | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress | None = None,
+    *,
+    follow_links: bool = False,
 ) -> LabelledData:
     """Read `source` into memory; `DataLoaders.from_data` makes loaders of it.
 
     None is scikit-learn's embedded handwritten digits. A path is a folder of pictures, a CSV, or a folder of IDX
     files or of CIFAR-10's binary ones. A name that is no path but a known dataset's (`mnist`, `cifar10` …) is
-    downloaded once and kept in the cache. `preprocessing` fixes size and channels. Raises `DataError`, `DownloadError`.
+    downloaded once and kept in the cache. `preprocessing` fixes size and channels; symbolic links in a folder are
+    refused, unless `follow_links`. Raises `DataError`, `DownloadError`.
     """
-    data = _read(source, preprocessing, progress)
+    data = _read(source, preprocessing, progress, follow_links)
     return data.resized(preprocessing) if preprocessing else data
 
 
-def _read(source: str | Path | None, preprocessing: Preprocessing | None, progress: Progress | None) -> LabelledData:
+def _read(
+    source: str | Path | None, preprocessing: Preprocessing | None, progress: Progress | None, follow_links: bool
+) -> LabelledData:
     from .cifar import is_cifar10, read_cifar10
     from .csv_labels import list_csv
     from .folders import list_folder
@@ -61,7 +66,7 @@ def _read(source: str | Path | None, preprocessing: Preprocessing | None, progre
     if path.is_dir() and find_idx(path):
         arrays = load_idx(path)
         return _named(arrays, dataset.classes, dataset.name) if dataset else from_arrays(arrays, str(path))
-    return read_listing(list_folder(path), preprocessing, progress)
+    return read_listing(list_folder(path, follow_links=follow_links), preprocessing, progress)
 
 
 def _named(arrays: dict[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str], where: str) -> LabelledData:

@@ -45,6 +45,7 @@ ASKED = (
     "minutes",
     "checkpoint_minutes",
     "drop_leaks",
+    "follow_links",
     "threads",
 )  # or not
 
@@ -62,6 +63,7 @@ def train(
     minutes: float | None = None,
     checkpoint_minutes: float | None = None,
     drop_leaks: bool = False,
+    follow_links: bool = False,
     precision: str = "auto",
     threads: int | None = None,
     watcher: Watcher | None = None,
@@ -73,13 +75,15 @@ def train(
     validation set (the best epoch is kept); a test set is looked at once, at the end. Ctrl-C ends the training at the
     next batch and keeps what was learned. `precision` and `threads` are the `Learner`'s. Checkpoints are kept after
     every epoch, where it is stopped, and every `checkpoint_minutes`; `resume` goes on from the last. What `check` says
-    of the data is told; with `drop_leaks` training pictures that valid or test has too are left out. Raises
-    `RequestError`, `DataError`, `TrainingError`, `StorageError`.
+    of the data is told; with `drop_leaks` training pictures that valid or test has too are left out; with
+    `follow_links` symbolic links in a folder are followed. Raises `RequestError`, `DataError`, `TrainingError`,
+    `StorageError`.
     """
     asked = {
         "data": str(data) if data is not None else None, "model": model, "epochs": epochs, "lr": lr,
         "batch_size": batch_size, "seed": seed, "device": device, "minutes": minutes,
-        "checkpoint_minutes": checkpoint_minutes, "drop_leaks": drop_leaks, "precision": precision, "threads": threads,
+        "checkpoint_minutes": checkpoint_minutes, "drop_leaks": drop_leaks, "follow_links": follow_links,
+        "precision": precision, "threads": threads,
     }  # fmt: skip
     _check(asked)
     started, watcher, chosen_device = time.perf_counter(), watcher or Silence(), choose_device(device)
@@ -154,7 +158,7 @@ class _Ready(NamedTuple):
 
 
 def _plan(asked: dict[str, Any], watcher: Watcher) -> _Plan:
-    labelled = read_source(asked["data"], progress=watcher.progress)
+    labelled = read_source(asked["data"], progress=watcher.progress, follow_links=asked["follow_links"])
     report = check(labelled)
     labelled = without_leaks(labelled, report) if asked["drop_leaks"] else labelled
     labelled.notes.extend(it.line for it in report.findings if it.kind != "refused")  # those are listed anyway
