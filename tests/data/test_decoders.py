@@ -77,6 +77,27 @@ def test_jobs_are_neither_too_many_pictures_nor_too_many_bytes():
     assert decoders._chunks([large, 1, 1, large, 5 * large]) == [(0, 1), (1, 3), (3, 4), (4, 5)]
 
 
+@pytest.mark.parametrize("size", [SIZE, Preprocessing(3, 200, 200)])
+def test_many_pictures_with_long_names_do_not_fill_the_pipes(tmp_path, size):
+    folder = tmp_path / "写" / ("x" * 200)
+    folder.mkdir(parents=True)
+    Image.new("RGB", (24, 20)).save(folder / "0.png")
+    paths = [str(folder / "0.png")]
+    for number in range(1, 900):
+        paths.append(str(folder / f"{number}{'写' * 70}.png"))
+        os.link(paths[0], paths[-1])
+    statuses, _ = all_of(paths, size)
+    assert statuses == [Header(24, 20, False)] * 900
+
+
+def test_a_job_has_not_too_many_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoders, "CHUNK_PIXELS", 1000)
+    paths = pictures(tmp_path, 5)
+    sizes = [Path(path).stat().st_size for path in paths]
+    assert max(len(statuses) for _, statuses, _ in decode_all(paths, sizes, SIZE)) == 2
+    assert len(list(decode_all(paths, sizes, Preprocessing(3, 100, 100)))) == 5
+
+
 def sabotaged(monkeypatch, tmp_path, what: str) -> None:
     """Decoders that do `what` when they meet a file called bad.png."""
     (tmp_path / "code").mkdir()

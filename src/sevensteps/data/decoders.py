@@ -9,6 +9,7 @@ or none to look at the headers alone. A picture that crashes its decoder, takes 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import queue
@@ -38,6 +39,7 @@ SECONDS_RESTED = 15  # and gets no job any more, as it is about to end
 AT_MOST = 16  # decoders at once
 CHUNK = 256  # pictures in a job at most
 CHUNK_BYTES = 1 << 20  # and of so many bytes together
+CHUNK_PIXELS = 1 << 26  # and that come to so many bytes of pixels
 AHEAD = 2  # jobs that each decoder has got: it never waits for the next
 
 Status = Header | RefusedPicture
@@ -58,7 +60,7 @@ def decode_all(
 
     Without `preprocessing` only their headers are read.
     """
-    chunks = _chunks(sizes)
+    chunks = _chunks(sizes, min(CHUNK, CHUNK_PIXELS // max(1, _row_bytes(preprocessing))))
     waiting: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
     for chunk in chunks:
         waiting.put(chunk)
@@ -99,11 +101,11 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing, most: int) -> NDA
     )
 
 
-def _chunks(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Jobs as (start, stop): not too many pictures, and not too many bytes, in one."""
+def _chunks(sizes: Sequence[int], most: int = CHUNK) -> list[tuple[int, int]]:
+    """Jobs as (start, stop): not too many pictures, but at least one, and not too many bytes, in one."""
     chunks, start, size = [], 0, 0
     for index, length in enumerate(sizes):
-        if index > start and (index - start == CHUNK or size + length > CHUNK_BYTES):
+        if index > start and (index - start >= most or size + length > CHUNK_BYTES):
             chunks.append((start, index))
             start, size = index, 0
         size += length
@@ -279,32 +281,41 @@ def main() -> None:
     limit_memory()
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints, it goes not between the pixels
-    while True:
-        signal.alarm(SECONDS_IDLE)  # its default action ends the process
-        line = sys.stdin.buffer.readline()
-        signal.alarm(0)
-        if not line:
-            return
+    jobs: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        while (job := jobs.get(timeout=SECONDS_IDLE))[0]:
+            results.writelines(_outcome(*job))
+            results.flush()
+    os._exit(0)  # the other thread waits for what does not come any more
+
+
+def _receive(jobs: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+    """Take jobs from stdin as they come, so that who sends them never waits for us while we wait for them."""
+    while line := sys.stdin.buffer.readline():
         job = json.loads(line)
-        preprocessing = Preprocessing.from_dict(job["as"]) if job["as"] else None
-        blank, statuses, rows = bytes(_row_bytes(preprocessing)), [], []
-        pictures = job["paths"] if "paths" in job else [sys.stdin.buffer.read(job["bytes"])]
-        for picture in pictures:
-            signal.setitimer(signal.ITIMER_REAL, SECONDS_A_PICTURE)  # likewise
-            row: Any = blank
-            try:
-                if preprocessing:
-                    header, row = preprocessing.read(picture, job["most"])
-                    statuses.append(from_status(header))
-                else:
-                    statuses.append(from_status(read_header(picture, most=job["most"])))
-            except RefusedPicture as refused:
-                statuses.append(from_status(refused))
-            rows.append(row)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        results.write(json.dumps(statuses).encode() + b"\n")
-        results.writelines(rows)
-        results.flush()
+        jobs.put((job, sys.stdin.buffer.read(job.get("bytes", 0))))
+    jobs.put(({}, b""))
+
+
+def _outcome(job: dict[str, Any], content: bytes) -> list[Any]:
+    """The statuses of a job's pictures as a line of JSON, and their pixels."""
+    preprocessing = Preprocessing.from_dict(job["as"]) if job["as"] else None
+    blank, statuses, rows = bytes(_row_bytes(preprocessing)), [], []
+    for picture in job.get("paths", [content]):
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_A_PICTURE)  # its default action ends the process
+        row: Any = blank
+        try:
+            if preprocessing:
+                header, row = preprocessing.read(picture, job["most"])
+                statuses.append(from_status(header))
+            else:
+                statuses.append(from_status(read_header(picture, most=job["most"])))
+        except RefusedPicture as refused:
+            statuses.append(from_status(refused))
+        rows.append(row)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return [json.dumps(statuses).encode() + b"\n", *rows]
 
 
 if __name__ == "__main__":
