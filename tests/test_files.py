@@ -25,6 +25,7 @@ from sevensteps.files import (
     write_json,
     write_text,
 )
+from sevensteps.words import visible
 
 
 def names(folder: Path) -> list[str]:
@@ -182,7 +183,12 @@ def test_json_is_readable_and_comes_back(tmp_path):
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == value
     assert "花" in text
-    assert text.endswith("}\n")
+    write_json(
+        tmp_path / "b.json", names := ["\x1b[31m", "\x7f", "\x9b", "\u202egpj", "\u2028", "\U000e0001", "\udcff", "é"]
+    )
+    text = (tmp_path / "b.json").read_text(encoding="utf-8")
+    assert json.loads(text) == names
+    assert not [c for c in text if c != "\n" and visible(c) != c]
 
 
 def test_what_is_no_json_leaves_the_old_file(tmp_path):
@@ -195,13 +201,15 @@ def test_what_is_no_json_leaves_the_old_file(tmp_path):
 
 def test_a_csv_comes_back_with_commas_quotes_and_lines(tmp_path):
     rows = [["a,b", 'say "x"'], ["two\nlines", "花"], ["", "3"]]
-    assert list(csv.reader(io.StringIO(csv_text(["path", "label"], rows)))) == [["path", "label"], *rows]
+    text = csv_text(["path", "label"], rows)
+    rows[1][0] = "two\\nlines"  # what hides or breaks lines is made visible
+    assert list(csv.reader(io.StringIO(text))) == [["path", "label"], *rows]
 
 
 @pytest.mark.parametrize("start", files.FORMULA)
 def test_no_cell_of_a_csv_is_a_formula(start):
     [_, [cell, number]] = csv.reader(io.StringIO(csv_text(["name", "loss"], [[start + "cmd", -1.5]]), newline=""))
-    assert cell == "'" + start + "cmd"
+    assert cell == "'" + visible(start) + "cmd"
     assert number == "-1.5"
 
 

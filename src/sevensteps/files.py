@@ -13,14 +13,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import StorageError
+from .words import visible
 
 MANIFEST = "manifest.json"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
@@ -108,7 +111,13 @@ def write_text(path: str | Path, content: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all. Raises `StorageError`."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, re.sub(r"[^\n -~]", _in_json, text) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """`value` as indented JSON in ASCII, which no terminal obeys. Raises `ValueError` for NaN."""
+    return json.dumps(value, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def make_folder(path: str | Path) -> Path:
@@ -162,7 +171,7 @@ def lock_file(path: str | Path) -> Iterator[int]:
     A lock is the system's and ends with the process, whatever ends that.
     """
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     try:
         yield descriptor
     finally:
@@ -173,6 +182,31 @@ def flush_disks() -> None:
     """Get all that was written onto the disk: one call, as one for each of many files would take ages."""
     if hasattr(os, "sync"):  # not on Windows
         os.sync()
+
+
+def open_regular(path: str | Path | os.PathLike[str]) -> io.FileIO:
+    """A file to read from, not buffered. Raises `OSError`, also for a pipe or a device, for which nobody waits."""
+    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is a pipe, a device or a folder", str(path))
+    return file
+
+
+def read_small(path: str | Path, most: int = 1 << 28) -> bytes:
+    """The bytes of a file of at most `most` bytes. Raises `OSError` as `open_regular`, and `ValueError` for more."""
+    with open_regular(path) as raw, io.BufferedReader(raw) as file:
+        if len(content := file.read(most + 1)) > most:
+            raise ValueError(f"it has more than {most:,} bytes")
+    return content
+
+
+def read_json(path: str | Path, most: int = 1 << 28) -> Any:
+    """What a file of JSON holds. Raises `OSError`, and `ValueError` for what is no JSON, or nested too deeply."""
+    try:
+        return json.loads(read_small(path, most))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def remove_folder(path: str | Path) -> None:
@@ -194,7 +228,7 @@ def seal(folder: str | Path, leave: Sequence[str] = ()) -> None:
 def damages(folder: str | Path, leave: Sequence[str] = ()) -> list[str]:
     """What is other in a folder than when it was sealed: a sentence for each file. None where it is whole."""
     try:
-        manifest = json.loads((Path(folder) / MANIFEST).read_text("utf-8"))
+        manifest = read_json(Path(folder) / MANIFEST)
         sealed = {str(name): str(digest) for name, digest in manifest.items()}
     except (OSError, ValueError, AttributeError) as error:
         return [f"{MANIFEST} cannot be read: {getattr(error, 'strerror', None) or error}"]
@@ -228,7 +262,16 @@ def _csv_line(row: Sequence[Any]) -> str:
 
 
 def _safe_cell(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    return visible(f"'{cell}" if cell.startswith(FORMULA) else cell)
+
+
+def _in_json(found: re.Match[str]) -> str:
+    """A character that is not ASCII as it stands in a file of JSON: escaped where it hides or reorders others."""
+    if visible(found[0]) == found[0]:
+        return found[0]
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
 
 
 def _sync_folder(folder: Path) -> None:

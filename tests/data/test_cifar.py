@@ -74,7 +74,7 @@ def test_class_names_have_to_be_there_once_each(tmp_path: Path, names: str) -> N
 def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cifar(tmp_path)
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="expected at most 1,000 bytes, found 12,292"):
+    with pytest.raises(DataError, match="it has more than 1,000 bytes"):
         read_cifar10(tmp_path)
 
 

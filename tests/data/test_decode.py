@@ -471,7 +471,7 @@ def test_a_file_without_permission_is_unreadable(tmp_path, monkeypatch):
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(module, "open", forbidden, raising=False)  # root may read everything
+    monkeypatch.setattr(module, "open_regular", forbidden)  # root may read everything
     error = refusal(path)
     assert (error.reason, str(error)) == ("unreadable", f"{path}: cannot be read: Permission denied")
 

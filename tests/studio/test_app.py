@@ -201,3 +201,10 @@ def test_an_unknown_path_or_method_is_told(client: TestClient) -> None:
     assert client.get("/nowhere").status_code == 404
     assert client.get("/look").status_code == 405
     assert client.get("/../app.py").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:x.evil.com", "localhost:80@evil", "localhost:123456", "127.0.0.1.evil.com"]
+)
+def test_a_host_that_only_begins_like_this_machine_is_another(client: TestClient, host: str) -> None:
+    assert client.get("/facts", headers={"Host": host}).status_code == 403

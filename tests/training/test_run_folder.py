@@ -82,7 +82,7 @@ def test_a_table_is_safe_to_open_in_a_spreadsheet(tmp_path: Path) -> None:
     run.write_table("predictions.csv", ["picture", "loss"], [[name, -0.5] for name in names])
     with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["picture"] for row in rows] == ["'=cmd()", "'+1", "'-1.png", "'@x", "'\tx", "plain", 'a,"b"\nc', "ü"]
+    assert [row["picture"] for row in rows] == ["'=cmd()", "'+1", "'-1.png", "'@x", "'\\tx", "plain", 'a,"b"\\nc', "ü"]
     assert {row["loss"] for row in rows} == {"-0.5"}  # a number is no formula
 
 

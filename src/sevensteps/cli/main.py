@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import RequestError, SevenStepsError
+from ..files import json_text
+from ..words import visible
 from .interrupts import deferred
 
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -284,11 +285,11 @@ def studio(model: str, port: int) -> None:
 def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:
     """Say on stderr what went wrong; with --json also as the one document on stdout."""
     if "--json" in words:
-        print(json.dumps({"error": {"message": message, "hint": hint, "exit_code": code}}, ensure_ascii=False))
+        print(json_text({"error": {"message": message, "hint": hint, "exit_code": code}}))
     _say(message, hint)
     return code
 
 
 def _say(message: str, hint: str = "") -> None:
     text = f"sevensteps: {message}" + (f"\n  hint: {hint}" if hint else "")
-    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print("\n".join(map(visible, text.split("\n"))), file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -26,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..files import json_text
 from ..words import NO_BREAK, distance, in_short, percent, plural, span, visible
 
 if TYPE_CHECKING:
@@ -251,8 +251,7 @@ class Terminal:
     # -- pieces ---------------------------------------------------------------------------------------------------
 
     def _json(self, document: Mapping[str, Any]) -> None:
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        sys.stdout.write(json_text(document) + "\n")
 
     def _head(self, console: Console, title: str, text: str) -> None:
         if console.is_terminal:

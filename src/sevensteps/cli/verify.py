@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from ..errors import RequestError
-from ..files import MANIFEST, damages
+from ..files import MANIFEST, damages, json_text
 from ..training.run_folder import RunFolder
 from ..words import plural, visible
 
@@ -21,7 +20,7 @@ def show_verification(folder: str, *, as_json: bool) -> int:
         raise RequestError(f"{folder} has no {MANIFEST}", hint="expected a run or model folder that sevensteps wrote")
     found = RunFolder(path).damages() if is_run else damages(path)
     if as_json:
-        click.echo(json.dumps({"folder": folder, "whole": not found, "damages": found}, indent=2, ensure_ascii=False))
+        click.echo(json_text({"folder": folder, "whole": not found, "damages": found}))
     else:
         for sentence in found:
             click.echo(visible(sentence))

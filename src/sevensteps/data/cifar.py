@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ..files import read_small
 
 SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
@@ -26,8 +27,8 @@ Labels = npt.NDArray[np.int64]
 
 
 def is_cifar10(folder: Path) -> bool:
-    """Whether `folder` has a file of CIFAR-10 in its binary form."""
-    return any((folder / name).is_file() for names in FILES.values() for name in names)
+    """Whether `folder` has the names or the first files of CIFAR-10 in its binary form."""
+    return (folder / NAMES_FILE).exists() or all((folder / names[0]).exists() for names in FILES.values())
 
 
 def read_cifar10(folder: Path) -> tuple[dict[str, tuple[Pixels, Labels]], list[str]]:
@@ -69,11 +70,9 @@ def _read_records(path: Path, class_count: int) -> Pixels:
 
 def _read(path: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}", hint="fetch it again")
-        return path.read_bytes()
-    except OSError as error:
+        return read_small(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror or error}",
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}",
             hint=f"expected a folder with {NAMES_FILE}, data_batch_1.bin to _5.bin and test_batch.bin",
         ) from error

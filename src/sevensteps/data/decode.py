@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import RefusedPicture, RequestError, SevenStepsError
+from ..files import open_regular
 from .quiet import quiet_pillow
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -164,7 +165,7 @@ def _open_file(path: str | os.PathLike[str], name: str) -> IO[bytes]:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
         raise RefusedPicture("not-a-file", f"is {kind}, not a file", name)
-    file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+    file = open_regular(path)
     if status.st_size > READ_WHOLE:
         return io.BufferedReader(file)
     with file:

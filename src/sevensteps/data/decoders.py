@@ -84,11 +84,9 @@ def decode_all(
                     raise result
                 yield result
         finally:
-            while not waiting.empty():  # after an error or Ctrl-C: nothing new is begun
-                try:
+            with contextlib.suppress(queue.Empty):
+                while True:  # after an error or Ctrl-C: nothing new is begun
                     waiting.get_nowait()
-                except queue.Empty:
-                    break
 
 
 def decode_bytes(content: bytes, preprocessing: Preprocessing, most: int) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SIDE = 4096  # pixels
+MAX_AREA = 1 << 21  # pixels: what a network makes of one such picture takes up to 2 GB
 SMALL = (
     100_000  # values: below that NumPy is as fast, and wakes no threads, which would get in the way of other engines
 )
@@ -28,7 +29,7 @@ MIN_SQUARE = 8  # pixels; the smallest side chosen for pictures of several sizes
 class Preprocessing:
     """`channels` (1 is grey, 3 is RGB), `height` and `width` (pixels, 1 to 4096) of a network's input.
 
-    Raises `RequestError` for other values.
+    2,097,152 pixels in all at most. Raises `RequestError` for other values.
     """
 
     channels: int
@@ -41,6 +42,8 @@ class Preprocessing:
         for name, side in (("height", self.height), ("width", self.width)):
             if not 1 <= side <= MAX_SIDE:
                 raise RequestError(f"{name} must be 1 to {MAX_SIDE} pixels, not {side}")
+        if self.height * self.width > MAX_AREA:
+            raise RequestError(f"height × width must be at most {MAX_AREA:,} pixels, not {self.height * self.width:,}")
 
     @property
     def rule(self) -> str:

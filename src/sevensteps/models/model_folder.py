@@ -7,7 +7,6 @@ tensors. The same folder serves `evaluate`, `predict`, Python and whatever serve
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +22,14 @@ from torch import nn
 from ..data.listing import LONGEST_NAME, MOST_CLASSES
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
-from ..files import make_folder, seal, write_bytes, write_json, write_text
+from ..files import make_folder, read_json, seal, write_bytes, write_json, write_text
+from ..words import visible
 from .registry import Architecture, create, is_of_the_house
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MOST_CONFIG_BYTES = 4 << 20
+MOST_HEADER_BYTES = 1 << 20
 MOST_ARGUMENT = 4096
 KEYS = {"format_version", "architecture", "classes", "preprocessing"}
 
@@ -93,8 +94,11 @@ class ModelFolder:
         model = _build(architecture, shapes, folder / CONFIG)
         with _damaged(folder / WEIGHTS):
             tensors = safetensors.torch.load_file(folder / WEIGHTS)
+            for key, tensor in model.state_dict().items():
+                if key in tensors and not _serves(tensors[key].dtype, tensor.dtype):
+                    raise ValueError(f"{key!r:.80} should be {tensor.dtype}, and is {tensors[key].dtype}")
             model.load_state_dict(tensors, strict=True)
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
             raise ModelFolderError(
                 f"{folder / WEIGHTS} holds numbers that are not finite", hint="its training broke down: train again"
             )
@@ -135,7 +139,8 @@ def find_model_folder(folder: str | Path) -> Path:
 def default_card(folder: ModelFolder, result: str = "") -> str:
     """The model card: what the model is, what it was measured at, how to use it."""
     architecture: Any = folder.model.architecture
-    classes = ", ".join(f"`{name}`" for name in folder.classes[:50]) + (" …" if len(folder.classes) > 50 else "")
+    names = [visible(name).replace("`", "'") for name in folder.classes[:50]]  # the card is Markdown
+    classes = ", ".join(f"`{name}`" for name in names) + (" …" if len(folder.classes) > 50 else "")
     return f"""# A picture classifier
 
 {result or "No result was measured when this folder was saved."}
@@ -157,17 +162,10 @@ classes. The folder holds numbers and names only: loading it runs no code from i
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MOST_CONFIG_BYTES:
-            raise ModelFolderError(
-                f"{path} is larger than {MOST_CONFIG_BYTES >> 20} MiB", hint="this is no configuration"
-            )
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, ModelFolderError):
-            raise
-        raise ModelFolderError(
-            f"cannot read {path}: {error!s:.200}", hint="the folder is damaged: copy it again"
-        ) from error
+        config = read_json(path, MOST_CONFIG_BYTES)
+    except (OSError, ValueError) as error:
+        hint = "the folder is damaged: copy it again"
+        raise ModelFolderError(f"cannot read {path}: {error!s:.200}", hint=hint) from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if type(version) is not int or version != FORMAT_VERSION:
         raise ModelFolderError(
@@ -200,7 +198,7 @@ def _check(config: dict[str, Any], where: str) -> tuple[Architecture, Preprocess
             and len(sizes) in (2, 4)
             and all(map(_is_size, sizes))
         )
-        right = right and all(isinstance(value, str | bool) or abs(value) <= MOST_ARGUMENT for value in values)
+        right = right and all(map(_is_argument, values))
     except (TypeError, AttributeError):
         right = False
     if not right:
@@ -218,6 +216,15 @@ def _check(config: dict[str, Any], where: str) -> tuple[Architecture, Preprocess
             hint="expected the same numbers",
         )
     return architecture, preprocessing
+
+
+def _serves(found: torch.dtype, wanted: torch.dtype) -> bool:
+    """Whether weights may be kept so: as the network has them, or as other floats of at least 16 bits."""
+    return found == wanted or (found.is_floating_point and wanted.is_floating_point and found.itemsize > 1)
+
+
+def _is_argument(value: Any) -> bool:
+    return len(value) <= LONGEST_NAME if isinstance(value, str) else bool(abs(value) <= MOST_ARGUMENT)
 
 
 def _is_size(value: Any) -> bool:
@@ -249,6 +256,11 @@ def _build(architecture: Architecture, shapes: dict[str, list[int]], where: Path
 def _shapes(path: Path) -> dict[str, list[int]]:
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing", hint="the folder is incomplete: copy it again")
+    with path.open("rb") as start:
+        if (length := int.from_bytes(start.read(8), "little")) > MOST_HEADER_BYTES:
+            raise ModelFolderError(
+                f"{path} has a header of {length:,} bytes", hint=f"expected at most {MOST_HEADER_BYTES:,}"
+            )
     with safetensors.safe_open(path, "pt") as file:
         return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - it is no dict
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ..data.preprocessing import Preprocessing, as_input
 from ..devices import choose_device
-from ..errors import RefusedPicture, RequestError
+from ..errors import ModelFolderError, RefusedPicture, RequestError
 from .engine import Engine, make_engine
 from .model_folder import ModelFolder
 
 BATCH_SIZE = 256
+MOST_VALUES = 1 << 24  # of pictures that go through the network together
 ENOUGH = 64  # pictures: who asks for more than that gains by a faster engine
 
 
@@ -79,7 +80,8 @@ class Predictor:
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Probabilities of the classes (float32, N×classes) for pixels (uint8, N×C×H×W)."""
-        return _softmax(self.preds(as_input(pixels)))
+        some = max(1, MOST_VALUES // max(1, pixels[0].numel())) if len(pixels) else 1
+        return torch.cat([_softmax(self.preds(as_input(part))) for part in pixels.split(some)])
 
     def preds(self, xb: Tensor) -> Tensor:
         """Raw scores (float32, N×classes, on the CPU) for inputs (float32, N×C×H×W, 0 to 1)."""
@@ -94,7 +96,12 @@ class Predictor:
                 f"the model gives preds of shape {tuple(preds.shape)} for {len(xb)} pictures",
                 hint=f"expected one score for each of the {len(self.classes)} classes",
             )
-        return preds.cpu()
+        preds = preds.cpu()
+        if not bool(preds.isfinite().all()):
+            raise ModelFolderError(
+                "the model gives scores that are not finite", hint="its weights are no good: train again"
+            )
+        return preds
 
     def of_probabilities(self, probabilities: Tensor) -> Prediction:
         """A `Prediction` from one row of probabilities, shape (classes,)."""

@@ -32,6 +32,7 @@ from ..errors import RefusedPicture, RequestError
 from ..models.model_folder import ModelFolder
 from ..models.networks import count_parameters
 from ..models.predictor import Predictor
+from ..words import visible
 
 try:
     import anyio
@@ -192,9 +193,12 @@ def _limited(request: Request) -> Request:
         message = await request.receive()
         received += len(message.get("body", b""))
         if received > MOST_BYTES:
-            raise HTTPException(413, f"the body has more than {MOST_BYTES:,} bytes, which is the most that is taken")
+            raise HTTPException(413, too_large)
         return message
 
+    too_large = f"the body has more than {MOST_BYTES:,} bytes, which is the most that is taken"
+    if (said := request.headers.get("content-length", "")).isdecimal() and int(said[:20]) > MOST_BYTES:
+        raise HTTPException(413, too_large)
     return Request(request.scope, receive)
 
 
@@ -209,7 +213,7 @@ def _in_time() -> Iterator[None]:
 
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A value as JSON, with the headers that keep a browser from making anything else of it."""
-    body = json.dumps(value)  # in ASCII: a class name may be a file name that is no valid Unicode
+    body = json.dumps(value, allow_nan=False)  # in ASCII: a class name may be a file name that is no valid Unicode
     return Response(body, status, {**HEADERS, **(headers or {})}, "application/json")
 
 
@@ -283,7 +287,7 @@ def listen(app: ASGIApp, host: str, port: int, what: str, hint: str = "") -> Non
     with listener:
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}"
-        print(f"{what} at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        print(f"{visible(what)} at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if hint:
             print(hint.format(address), file=sys.stderr, flush=True)
         if host not in ("127.0.0.1", "::1", "localhost"):

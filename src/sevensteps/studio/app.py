@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class OnlyThisMachine:
         if scope["type"] == "http":
             request = Request(scope)
             host, origin = request.headers.get("host", ""), request.headers.get("origin")
-            if host.rsplit(":", 1)[0] not in HOSTS and host not in HOSTS:
+            if not re.fullmatch(rf"({'|'.join(map(re.escape, HOSTS))})(:\d{{1,5}})?", host):
                 answer = _forbidden(f"the host is {host[:80]!r}; expected {', '.join(HOSTS)}")
             elif request.method not in ("GET", "HEAD") and origin != f"http://{host}":
                 answer = _forbidden("only the studio's own page may ask this; for programs there is `sevensteps serve`")

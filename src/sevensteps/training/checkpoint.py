@@ -22,16 +22,21 @@ from torch import Tensor
 
 from ..distributed import rank
 from ..errors import RequestError, TrainingError
-from ..files import MANIFEST, atomic_folder, damages, make_folder, remove_folder, seal, write_bytes
+from ..files import MANIFEST, atomic_folder, damages, make_folder, read_json, remove_folder, seal, write_bytes
 from .callbacks import Callback
 from .keepers import KeepBest
 from .optimizers import BasicOptim
+from .run_folder import as_written
 from .schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from .learner import Learner
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("epoch", "epochs", "epochs_done", "steps_done", "step_in_fit", "steps_per_epoch", "seed"), int),
+    "lr_max": (int, float), "progress": (int, float), "schedule": (str, type(None)), "listeners": dict,
+}  # fmt: skip
 KEPT = 2  # the last ones, besides the best
 
 
@@ -80,11 +85,11 @@ class Checkpoint:
             try:
                 if damages(candidate):
                     continue
-                return cls(
-                    safetensors.torch.load_file(candidate / WEIGHTS),
-                    safetensors.torch.load_file(candidate / OPTIMIZER),
-                    json.loads((candidate / STATE).read_text("utf-8")),
-                )
+                state = read_json(candidate / STATE)
+                if not all(isinstance(state[name], kinds) for name, kinds in KINDS.items()):
+                    continue
+                weights = safetensors.torch.load_file(candidate / WEIGHTS)
+                return cls(weights, safetensors.torch.load_file(candidate / OPTIMIZER), state)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError):
                 continue
         raise RequestError(
@@ -94,7 +99,7 @@ class Checkpoint:
     @property
     def schedule(self) -> Schedule:
         """The schedule of the fit. Raises `RequestError` for one that is not of the house."""
-        if self.state["schedule"] is None:
+        if self.state["schedule"] not in SCHEDULES:
             raise RequestError(
                 "the schedule of this fit is not one of ours", hint="give resume(…, schedule=…) the same"
             )
@@ -112,9 +117,15 @@ class Checkpoint:
             learn.model.load_state_dict(self.weights)
         except RuntimeError as error:
             raise RequestError(f"the checkpoint is of another network: {error}", hint="build the same one") from error
-        _remind(learn.opt, self.optimizer)
+        if not (0 <= self.state["steps_done"] <= learn.steps_per_epoch and self.state["epochs_done"] >= 0):
+            raise RequestError("the checkpoint is of a step that there is not", hint="resume from another one")
+        with as_written("the checkpoint"):
+            _remind(learn.opt, self.optimizer)
+            self._remind_listeners(learn)
         for name in ("epoch", "epochs_done", "steps_done", "step_in_fit", "progress"):
             setattr(learn, name, self.state[name])
+
+    def _remind_listeners(self, learn: Learner) -> None:
         for listener in learn.listening:
             if (noted := self.state["listeners"].get(type(listener).__name__)) is not None:
                 listener.from_state(noted)  # type: ignore[attr-defined]

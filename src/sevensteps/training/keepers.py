@@ -49,7 +49,7 @@ class KeepBest(Callback):
 
     def from_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.epoch, self.score = state["epoch"], state["score"]
+        self.epoch, self.score = int(state["epoch"]), float(state["score"])
 
     def restore(self) -> None:
         """Give the model the best weights back."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import itertools
-import json
 import os
 import platform
 import re
@@ -25,8 +24,19 @@ import torch
 
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
-from ..errors import RequestError
-from ..files import csv_text, damages, lock_file, make_folder, new_folder, seal, write_json, write_text
+from ..errors import RequestError, SevenStepsError
+from ..files import (
+    csv_text,
+    damages,
+    lock_file,
+    make_folder,
+    new_folder,
+    read_json,
+    read_small,
+    seal,
+    write_json,
+    write_text,
+)
 
 AT_ONCE = 4096  # pictures whose pixels are looked at together
 LOCK = ".lock"
@@ -52,7 +62,11 @@ class RunFolder:
         """A run that was begun before. Raises `RequestError` where `path` is none."""
         if not (Path(path) / "config.toml").is_file():
             raise RequestError(f"{path} is no run folder", hint="expected a folder that `sevensteps train` made")
-        return cls(path)
+        run = cls(path)
+        for inside in (run.path / LOCK, run.checkpoints, run.model, run.baseline):
+            if inside.is_symlink():  # what is written there would be written elsewhere
+                raise RequestError(f"{inside} is a symbolic link", hint="put what it leads to in its place")
+        return run
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -97,15 +111,15 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """What was asked for. Raises `RequestError` where the file is damaged."""
         try:
-            config = tomllib.loads((self.path / "config.toml").read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            config = tomllib.loads(read_small(self.path / "config.toml").decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise RequestError(f"cannot read {self.path / 'config.toml'}: {error}", hint="train again") from error
         return {name: value for name, value in config.items() if name != "recipe"}
 
     def read_json(self, name: str) -> Any:
         """One of the JSON files. Raises `RequestError` where it is missing or no JSON."""
         try:
-            return json.loads((self.path / name).read_text("utf-8"))
+            return read_json(self.path / name)
         except (OSError, ValueError) as error:
             raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
 
@@ -123,6 +137,18 @@ class RunFolder:
     def write_table(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
         write_text(self.path / name, csv_text(head, rows))
+
+
+@contextmanager
+def as_written(where: str | Path) -> Iterator[None]:
+    """Turn what goes wrong inside the block, with values that no training wrote, into a `RequestError`."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, SevenStepsError):
+            raise
+        hint = "it is damaged, or was edited by hand: train again"
+        raise RequestError(f"{where} is not as a training writes it: {error!r:.200}", hint=hint) from error
 
 
 def environment(device: torch.device) -> dict[str, Any]:

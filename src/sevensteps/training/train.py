@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..data.check import check, without_leaks
@@ -31,7 +32,7 @@ from .metrics import accuracy
 from .optimizers import AdamW
 from .recipes import Recipe, default_network, recipe_for
 from .result import Scored, Silence, TrainingResult, Watcher
-from .run_folder import RunFolder, changes, data_facts, differences, environment
+from .run_folder import RunFolder, as_written, changes, data_facts, differences, environment
 
 __all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
 
@@ -112,21 +113,23 @@ def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watch
     """
     started, watcher, folder = time.perf_counter(), watcher or Silence(), RunFolder.open(run)
     with folder.held():
-        asked = dict.fromkeys(ASKED) | folder.read_config()
+        asked = dict.fromkeys(ASKED) | {"seed": 0, "device": "auto"} | folder.read_config()
         before = folder.read_json("environment.json") if (folder.path / "environment.json").exists() else {}
-        asked |= {name: before[name] for name in ("precision", "threads") if name in before}
-        _check(asked)
-        device = choose_device(asked["device"] or "auto")
+        with as_written(folder.path):
+            asked |= {name: before[name] for name in ("precision", "threads") if name in before}
+            _check(asked)
+        device = choose_device(str(asked["device"]))
         with at_work(asked["threads"], device):
             plan = _plan(asked, watcher)
             known = (folder.path / "data.json").exists()
-            changed = changes(folder.read_json("data.json"), data_facts(plan.dls)) if known else ""
+            with as_written(folder.path):
+                changed = changes(folder.read_json("data.json"), data_facts(plan.dls)) if known else ""
+                other = differences(before, environment(device)) if before else []
             if changed and not accept_changed_data:
                 raise DataError(
                     f"the data of {folder.path} have changed: {changed}",
                     hint="--accept-changed-data goes on with them as they are now",
                 )
-            other = differences(before, environment(device)) if before else []
             plan.dls.notes += [f"bits not guaranteed: {', '.join(other)}"] if other else []
             watcher.found(plan.dls, plan.where)
             ready = _make(folder, plan, device, asked, watcher)
@@ -220,6 +223,9 @@ def _check(asked: dict[str, Any]) -> None:
         check_lr(lr)
     if precision not in PRECISIONS:
         raise RequestError(f"precision is {precision!r}", hint=f"expected one of {', '.join(PRECISIONS)}")
+    for key, right in (("data", str | None), ("device", str | torch.device), ("seed", int | np.integer)):
+        if not isinstance(asked[key], right):
+            raise RequestError(f"{key} is {asked[key]!r:.80}", hint=f"expected {right}")
     for key in ("minutes", "checkpoint_minutes"):
         if asked[key] is not None and not (isinstance(asked[key], int | float) and asked[key] > 0):
             raise RequestError(f"{key} is {asked[key]!r}", hint="expected a number above 0")
