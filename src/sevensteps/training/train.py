@@ -38,17 +38,9 @@ __all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
 
 BASELINE = "pixel_similarity"
 ASKED = (
-    "data",
-    "model",
-    "epochs",
-    "lr",
-    "batch_size",
-    "minutes",
-    "checkpoint_minutes",
-    "drop_leaks",
-    "follow_links",
+    "data", "model", "epochs", "lr", "batch_size", "minutes", "checkpoint_minutes", "drop_leaks", "follow_links",
     "threads",
-)  # or not
+)  # or not  # fmt: skip
 
 
 def train(
@@ -97,7 +89,7 @@ def train(
                 _describe(run, asked, plan)
                 ready = _make(run, plan, chosen_device, asked, watcher)
                 ready.folder.reserve(run.model)  # a disk that is full is found out now, not after the training
-                run.write_json("environment.json", environment(chosen_device) | {"precision": ready.learn.precision})
+                _write_environment(run, plan, ready)
             except BaseException:  # Ctrl-C, a full disk: nothing was learned yet
                 remove_folder(run.path)
                 raise
@@ -116,7 +108,7 @@ def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watch
         asked = dict.fromkeys(ASKED) | {"seed": 0, "device": "auto"} | folder.read_config()
         before = folder.read_json("environment.json") if (folder.path / "environment.json").exists() else {}
         with as_written(folder.path):
-            asked |= {name: before[name] for name in ("precision", "threads") if name in before}
+            asked |= {name: before[name] for name in ("precision", "threads", "batch_size") if name in before}
             _check(asked)
         device = choose_device(str(asked["device"]))
         with at_work(asked["threads"], device):
@@ -136,7 +128,7 @@ def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watch
             if changed or not known:
                 _describe(folder, asked, plan)
             if not before:  # it was killed before it began
-                folder.write_json("environment.json", environment(device) | {"precision": ready.learn.precision})
+                _write_environment(folder, plan, ready)
             return _train(folder, plan, ready, asked, watcher, started)
 
 
@@ -188,6 +180,13 @@ def _make(run: RunFolder, plan: _Plan, device: torch.device, asked: dict[str, An
     )  # fmt: skip
     facts |= {"precision": learn.precision, "threads": learn.threads, "device": str(device)}
     return _Ready(learn, ModelFolder(network, dls.vocab or [], preprocessing), facts, similarity, baseline)
+
+
+def _write_environment(run: RunFolder, plan: _Plan, ready: _Ready) -> None:
+    found = environment(ready.learn.device)
+    run.write_json(
+        "environment.json", found | {"precision": ready.learn.precision, "batch_size": plan.recipe.batch_size}
+    )
 
 
 def _train(
