@@ -16,6 +16,9 @@ A message says what happened and where, what was expected, and what to do (`hint
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SevenStepsError(Exception):
     """Base of all errors raised on purpose. `hint` says what to do next.
@@ -80,3 +83,15 @@ class StorageError(SevenStepsError):
 
 class TrainingError(SevenStepsError):
     """Training cannot go on: a loss that is not finite, a model that gives the wrong shape."""
+
+
+@contextmanager
+def as_written(where: object) -> Iterator[None]:
+    """Turn what goes wrong inside the block, with values that no training wrote, into a `RequestError`."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, SevenStepsError):
+            raise
+        hint = "it is damaged, or was edited by hand: train again"
+        raise RequestError(f"{where} is not as a training writes it: {error!r:.200}", hint=hint) from error

@@ -26,6 +26,7 @@ from .errors import StorageError
 from .words import visible
 
 MANIFEST = "manifest.json"
+O_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 HINTS = {
     errno.ENOSPC: "free some space, or name another place with --out",
@@ -136,20 +137,20 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "".join(_csv_line(row) for row in (head, *rows))
 
 
-def new_folder(path: str | Path) -> bool:
+def new_folder(path: str | Path, mode: int = 0o777) -> bool:
     """Make a folder whose parent is there; False where something has its name already. Raises `StorageError`."""
     with storage_errors(path):
         try:
-            Path(path).mkdir()
+            Path(path).mkdir(mode)
         except FileExistsError:
             return False
     return True
 
 
-def new_file(path: str | Path) -> IO[bytes]:
+def new_file(path: str | Path, mode: int = 0o666) -> IO[bytes]:
     """A new binary file to write into, in a folder that is not whole yet. Raises `StorageError`."""
     with storage_errors(path):
-        return open(path, "xb")  # noqa: PTH123
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_BINARY, mode), "wb")  # noqa: PTH123
 
 
 def move(path: str | Path, target: str | Path) -> None:
@@ -171,7 +172,7 @@ def lock_file(path: str | Path) -> Iterator[int]:
     A lock is the system's and ends with the process, whatever ends that.
     """
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        descriptor = _regular(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
     try:
         yield descriptor
     finally:
@@ -186,19 +187,17 @@ def flush_disks() -> None:
 
 def open_regular(path: str | Path | os.PathLike[str]) -> io.FileIO:
     """A file to read from, not buffered. Raises `OSError`, also for a pipe or a device, for which nobody waits."""
-    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "is a pipe, a device or a folder", str(path))
-    return file
+    return io.FileIO(_regular(path, os.O_RDONLY), "rb")
 
 
 def read_small(path: str | Path, most: int = 1 << 28) -> bytes:
     """The bytes of a file of at most `most` bytes. Raises `OSError` as `open_regular`, and `ValueError` for more."""
     with open_regular(path) as raw, io.BufferedReader(raw) as file:
-        if len(content := file.read(most + 1)) > most:
+        size = os.fstat(raw.fileno()).st_size
+        content = file.read(min(size, most) + 1)
+        if len(content) > most:
             raise ValueError(f"it has more than {most:,} bytes")
-    return content
+        return content + file.read(most - len(content)) if len(content) > size else content  # it grows, as in /proc
 
 
 def read_json(path: str | Path, most: int = 1 << 28) -> Any:
@@ -265,6 +264,15 @@ def _safe_cell(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     return visible(f"'{cell}" if cell.startswith(FORMULA) else cell)
+
+
+def _regular(path: str | Path | os.PathLike[str], flags: int) -> int:
+    """The descriptor of a file. Raises `OSError` also for a pipe, a device or a folder."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | O_BINARY, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is a pipe, a device or a folder", str(path))
+    return descriptor
 
 
 def _in_json(found: re.Match[str]) -> str:

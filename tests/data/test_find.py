@@ -143,6 +143,8 @@ def test_links_are_followed_where_that_is_asked_and_no_folder_is_read_twice(tmp_
     (data / "a/round").symlink_to(data)
     (tmp_path / "elsewhere/back").symlink_to(data)
     (data / "a/2.png").symlink_to(data / "a/1.png")
+    (data / "a/self").symlink_to("self")
+    (data / "d").symlink_to(tmp_path)
     (data / "a/3.png").symlink_to(data / "nothing")
     (data / "a/4.png").symlink_to("/dev/zero")
     found, refused = find_pictures(data, follow_links=True)
@@ -150,10 +152,13 @@ def test_links_are_followed_where_that_is_asked_and_no_folder_is_read_twice(tmp_
     assert {path.removeprefix(f"{data}/"): error.message for path, error in refused} == {
         "a/3.png": "is a symbolic link to no file",
         "a/4.png": "is a symbolic link to no file",
-        "a/round": "is a link to a folder that was read already",
-        "b/back": "is a link to a folder that was read already",
-        "c": "is a link to a folder that was read already",
+        "a/self": "is a symbolic link to no file",
+        "a/round": "was read already, by another way",
+        "b/back": "was read already, by another way",
+        "c": "was read already, by another way",
+        "d/data": "was read already, by another way",
+        "d/elsewhere": "was read already, by another way",
     }
     found, refused = find_pictures(data)
     assert [path.removeprefix(f"{data}/") for path in found] == ["a/1.png"]
-    assert [Path(path).name for path, _ in refused] == ["2.png", "3.png", "4.png", "round", "b", "c"]
+    assert [Path(path).name for path, _ in refused] == ["2.png", "3.png", "4.png", "round", "self", "b", "c", "d"]

@@ -90,3 +90,9 @@ def test_a_class_of_nothing_but_copies_is_cut_all_the_same():
 def test_of_two_groups_of_copies_one_is_set_aside_whole():
     _, valid = stratified_split(np.array([0, 0, 0, 0, 1, 1, 1, 1, 1]), copies=[[0, 1], [2, 3]])
     assert valid[:2].tolist() in ([0, 1], [2, 3])
+
+
+def test_where_all_have_copies_the_smallest_group_is_set_aside():
+    groups = [[*range(95)], [*range(95, 100)]]
+    train, _ = stratified_split(np.array([0] * 100 + [1] * 100), fraction=0.01, copies=groups)
+    assert set(range(95)) <= set(train.tolist())

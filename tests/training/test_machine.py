@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -180,6 +182,9 @@ def test_the_gradient_of_a_convolution_on_a_narrow_map_is_made_of_what_is_there(
         return model.weight.grad.clone()
 
     with machine.sound_gradients(model):
+        other = copy.deepcopy(model)
         gradients = [gradient() for _ in range(20)]
     assert all(torch.equal(found, gradients[0]) for found in gradients)
     assert model.forward == forward
+    torch.nn.init.zeros_(model.weight)
+    assert other(torch.ones(16, 32, *size)).abs().sum() > 0  # a copy's weights are its own

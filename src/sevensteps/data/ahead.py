@@ -25,7 +25,7 @@ def reading_ahead(source: str | None, *, follow_links: bool = False) -> Iterator
     if source is None or not _has_pictures(source):
         yield
         return
-    command = [sys.executable, "-m", __name__, source, *(["follow links"] if follow_links else [])]
+    command = [sys.executable, "-P", "-m", __name__, source, *(["follow links"] if follow_links else [])]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=python_environment(), process_group=0,

@@ -165,12 +165,12 @@ class _Unpacking:
                 raise self._refuse(name, f"is one too many: expected at most {self.max_files:,} files and folders")
             self.names[key] = spelling
             if not is_file:
-                new_folder(self.folder / path)
+                new_folder(self.folder / path, 0o755)
         return self.folder.joinpath(*parts)
 
     def _write(self, source: IO[bytes], target: Path, name: str, size: int) -> None:
         written = 0
-        with new_file(target) as file:
+        with new_file(target, 0o644) as file:
             while chunk := source.read(CHUNK_BYTES):
                 written += len(chunk)
                 self.bytes_left -= len(chunk)

@@ -1,8 +1,8 @@
 """Pictures decoded by processes of their own: as many at once as there are cores, and none can harm the training.
 
-A decoder process is `python -m sevensteps.data.decoders`. It knows no torch, so it starts in a tenth of a second,
-and reads jobs as JSON lines: paths, or how many bytes of a picture come behind the line, and the size to make of them,
-or none to look at the headers alone. A picture that crashes its decoder, takes more than `MEMORY`, or keeps it busy for
+A decoder process is `python -m sevensteps.data.decoders`. It knows no torch, so it starts in a tenth of a second, and
+reads jobs as JSON lines: paths, or how many bytes of a picture come behind the line, and the size to make of them, or
+none to look at the headers alone. A picture that crashes its decoder, takes more than `MEMORY`, or keeps it busy for
 `SECONDS_A_PICTURE`, is one refused picture; the rest goes on.
 """
 
@@ -34,8 +34,7 @@ from .preprocessing import Preprocessing
 
 SECONDS_A_PICTURE = 5.0
 MEMORY = 4 << 30  # bytes of addresses: the largest picture that is allowed takes less than a quarter
-SECONDS_IDLE = 20  # a decoder that gets no job for so long ends
-SECONDS_RESTED = 15  # and gets no job any more, as it is about to end
+SECONDS_IDLE, SECONDS_RESTED = 20, 15  # a decoder that gets no job for so long ends; shortly before it gets none
 AT_MOST = 16  # decoders at once
 CHUNK = 256  # pictures in a job at most
 CHUNK_BYTES = 1 << 20  # and of so many bytes together
@@ -73,10 +72,10 @@ def decode_all(
         except BaseException as error:  # told where the results are awaited
             done.put(error)
 
-    workers = min(available_cores(), AT_MOST, len(chunks))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    workers = min(available_cores(), AT_MOST, len(chunks)) or 1
+    with ThreadPoolExecutor(workers) as pool:
         try:
-            for _ in range(workers):
+            for _ in chunks[:workers]:
                 pool.submit(work)
             for _ in chunks:
                 result = done.get()
@@ -178,7 +177,7 @@ class _Decoder:
     def __init__(self) -> None:
         self.owner, self.rested = os.getpid(), 0.0
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],  # -P: a PIL.py in the current folder is not imported
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -255,7 +254,7 @@ def _end_all() -> None:
 
 
 def as_status(values: Sequence[Any]) -> Status:
-    """A picture's status from its JSON: a header, or a reason and a message."""
+    """A picture's status from its JSON."""
     return Header(*values) if len(values) == 3 else RefusedPicture(*values)
 
 
@@ -271,7 +270,8 @@ def limit_memory() -> None:
 
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+        with contextlib.suppress(ValueError, OSError):  # not every system has it
+            resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
 def main() -> None:

@@ -41,36 +41,41 @@ def find_pictures(
     read: set[str] = set()
     while waiting or links:  # lists, not recursion: folders may be nested deeper than Python's stack
         if not waiting:  # what is no link comes first, so that it does not depend on the system's order what is met
-            link = heapq.heappop(links)
-            if os.path.realpath(link) in read:
-                refused.append((link, RefusedPicture("not-a-file", "is a link to a folder that was read already")))
-                continue
-            waiting = [link]
+            waiting = [heapq.heappop(links)]
         here = waiting.pop()
+        if follow_links and (real := os.path.realpath(here)) in read:
+            refused.append((here.removeprefix("./"), RefusedPicture("not-a-file", "was read already, by another way")))
+            continue
         try:
             with os.scandir(here) as entries:
                 if follow_links:
-                    read.add(os.path.realpath(here))
+                    read.add(real)
                 for entry in entries:
-                    path = entry.path.removeprefix("./")
                     if entry.name.startswith(".") or entry.name.lower() in LITTER:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.is_file(follow_symlinks=follow_links):
-                        found.append(path)
-                    elif follow_links and entry.is_dir():
+                    elif follow_links and entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                         heapq.heappush(links, entry.path)
+                    elif _is_file(entry, follow_links):
+                        found.append(entry.path.removeprefix("./"))
                     else:
-                        refused.append((path, _no_file(entry, follow_links)))
+                        refused.append((entry.path.removeprefix("./"), _no_file(entry, follow_links)))
         except OSError as error:
             if here == str(folder):
                 hint = "expected a folder of pictures that you may read"
                 raise DataError(f"cannot list {folder}: {error.strerror}", hint=hint) from error
             message = f"the folder cannot be opened: {error.strerror}"
-            refused.append((here, RefusedPicture("unreadable", message)))
+            refused.append((here.removeprefix("./"), RefusedPicture("unreadable", message)))
     refused.sort(key=lambda item: item[0])
     return sorted(found), refused
+
+
+def _is_file(entry: os.DirEntry[str], follow_links: bool) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=follow_links)
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _no_file(entry: os.DirEntry[str], follow_links: bool) -> RefusedPicture:

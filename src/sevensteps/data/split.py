@@ -53,17 +53,17 @@ def stratified_split(
                 break
             group = together.get(one, [one])
             own = int((labels[group] == labels[one]).sum()) if len(group) > 1 else 1
-            if own <= missing and not aside[one] and (len(group) == 1 or _leave_some(group, aside, orders)):
+            if own <= missing and not aside[one] and (len(group) == 1 or _leave_some(group, aside, labels)):
                 aside[group] = True
                 missing -= own
         if not aside[order].any():  # all have too many copies: the first that leaves some behind, or else one alone
-            groups = (together.get(one, [one]) for one in order.tolist())
-            aside[next((group for group in groups if _leave_some(group, aside, orders)), order[:1])] = True
+            groups = sorted((together.get(one, [one]) for one in order.tolist()), key=len)
+            aside[next((group for group in groups if _leave_some(group, aside, labels)), order[:1])] = True
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
-def _leave_some(group: Sequence[int], aside: np.ndarray, classes: Sequence[np.ndarray]) -> bool:
-    """Whether each class still has a training picture when this group is set aside too."""
+def _leave_some(group: Sequence[int], aside: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether each class of this group still has a training picture when the group is set aside too."""
     left = ~aside
     left[group] = False
-    return all(left[members].any() for members in classes)
+    return all(left[labels == label].any() for label in np.unique(labels[group]))

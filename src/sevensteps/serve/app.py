@@ -86,6 +86,7 @@ def serve(folder: str | Path, host: str = "127.0.0.1", port: int = 8000, device:
 def create_app(folder: str | Path | ModelFolder, *, device: str = "auto") -> Starlette:
     """The application, for any ASGI server. Raises `ModelFolderError`, and `RequestError` for a missing device."""
     api = Api(Predictor(folder, device))
+    most_pixels(MEGAPIXELS)  # a wrong number is told now
     app = Starlette(
         routes=[
             Route("/predict", api.predict, methods=["POST"]),

@@ -21,12 +21,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..distributed import rank
-from ..errors import RequestError, TrainingError
+from ..errors import RequestError, TrainingError, as_written
 from ..files import MANIFEST, atomic_folder, damages, make_folder, read_json, remove_folder, seal, write_bytes
 from .callbacks import Callback
 from .keepers import KeepBest
 from .optimizers import BasicOptim
-from .run_folder import as_written
 from .schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:

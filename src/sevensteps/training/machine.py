@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import torch
@@ -73,28 +74,27 @@ def sound_gradients(model: nn.Module) -> Iterator[None]:
     On a CPU its gradient in bfloat16 is made with memory that nobody has written, and now and then not a number
     (torch 2.13 with oneDNN, AVX-512; seen with 3×3 kernels of stride 2 on pictures that had shrunk to one pixel).
     """
-    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d) and module.stride[1] > 1]
-
-    def guarded(convolution: nn.Conv2d) -> Callable[[Tensor], Tensor]:
-        forward = convolution.forward
-
-        def in_float32_where_narrow(x: Tensor) -> Tensor:
-            if x.shape[-1] >= convolution.stride[1] or x.device.type != "cpu" or torch.compiler.is_compiling():
-                return forward(x)
-            with torch.autocast("cpu", enabled=False):
-                return forward(x.float())
-
-        return in_float32_where_narrow
-
-    before = [vars(convolution).get("forward") for convolution in convolutions]
+    convolutions = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.stride[1] > 1 and "forward" not in vars(module)
+    ]
     try:
-        for convolution in convolutions:
-            vars(convolution)["forward"] = guarded(convolution)
+        for convolution in convolutions:  # a bound method: in a copy of the model it is the copy's
+            vars(convolution)["forward"] = MethodType(_in_float32_where_narrow, convolution)
         yield
     finally:
-        for convolution, own in zip(convolutions, before, strict=True):
-            vars(convolution).pop("forward")
-            vars(convolution).update({"forward": own} if own else {})
+        for convolution in convolutions:
+            vars(convolution).pop("forward", None)
+
+
+def _in_float32_where_narrow(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    forward = type(convolution).forward
+    narrow = x.device.type == "cpu" and x.shape[-1] < convolution.stride[1]
+    if not narrow or torch.compiler.is_compiling() or not torch.is_autocast_enabled("cpu"):
+        return forward(convolution, x)
+    with torch.autocast("cpu", enabled=False):
+        return forward(convolution, x.float())
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import torch
 
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
-from ..errors import RequestError, SevenStepsError
+from ..errors import RequestError
 from ..files import (
     csv_text,
     damages,
@@ -137,18 +137,6 @@ class RunFolder:
     def write_table(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
         write_text(self.path / name, csv_text(head, rows))
-
-
-@contextmanager
-def as_written(where: str | Path) -> Iterator[None]:
-    """Turn what goes wrong inside the block, with values that no training wrote, into a `RequestError`."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, SevenStepsError):
-            raise
-        hint = "it is damaged, or was edited by hand: train again"
-        raise RequestError(f"{where} is not as a training writes it: {error!r:.200}", hint=hint) from error
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -44,13 +44,12 @@ class Together(Callback):
         """The gradients and the loss of the whole batch: one sum over all processes."""
         learn = self.learn
         with torch.no_grad():
-            parameters = [it for it in learn.model.parameters() if it.requires_grad]
-            grads = [torch.zeros_like(it) if it.grad is None else it.grad for it in parameters]
+            grads = [it.grad for it in learn.model.parameters() if it.grad is not None]  # the same ones in each process
             parts = [it.flatten().float() for it in (*grads, learn.loss.detach())]
             flat = torch.cat(parts)
             flat = sum_over_ranks(flat * self.weight if self.weight else torch.zeros_like(flat))
-            for parameter, grad, total in zip(parameters, grads, flat.split([*map(len, parts)]), strict=False):
-                parameter.grad = grad.copy_(total.view(grad.shape))
+            for grad, total in zip(grads, flat.split([*map(len, parts)]), strict=False):
+                grad.copy_(total.view(grad.shape))
             learn.loss = flat[-1]
 
     def before_validate(self) -> None:

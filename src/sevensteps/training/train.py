@@ -16,7 +16,7 @@ from ..data.dataloaders import DataLoaders
 from ..data.preprocessing import Preprocessing
 from ..data.sources import read_source
 from ..devices import choose_device
-from ..errors import DataError, RequestError, TrainingError
+from ..errors import DataError, RequestError, TrainingError, as_written
 from ..files import remove_folder
 from ..models import networks
 from ..models.evaluation import Evaluation
@@ -32,7 +32,7 @@ from .metrics import accuracy
 from .optimizers import AdamW
 from .recipes import Recipe, default_network, recipe_for
 from .result import Scored, Silence, TrainingResult, Watcher
-from .run_folder import RunFolder, as_written, changes, data_facts, differences, environment
+from .run_folder import RunFolder, changes, data_facts, differences, environment
 
 __all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
 
@@ -252,7 +252,7 @@ def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watc
     ready.folder.save(
         run.model
     )  # also where the folder had the weights of an epoch that was cut short, and then begun anew
-    return best.epoch, stop.asked
+    return best.epoch, stop.agreed
 
 
 class _Reporter(Callback):
