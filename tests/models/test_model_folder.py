@@ -194,7 +194,7 @@ def test_a_configuration_in_another_encoding_is_refused(folder: Path) -> None:
 def test_a_huge_configuration_is_refused_unread(folder: Path) -> None:
     with (folder / "config.json").open("ab") as file:
         file.truncate(8 << 30)  # a sparse file: 8 GiB by name
-    refuse(folder, "it has more than 4,194,304 bytes")
+    refuse(folder, "it has more than 16,777,216 bytes")
 
 
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:
@@ -300,3 +300,10 @@ def test_a_copied_folder_is_the_same_model(folder: Path, tmp_path: Path) -> None
     assert all(
         torch.equal(tensor, copied[name]) for name, tensor in ModelFolder.load(folder).model.state_dict().items()
     )
+
+
+@pytest.mark.parametrize("character", ["x", "花", "\U0001f33b", "\u202e"])
+def test_the_most_and_longest_names_come_back(tmp_path: Path, character: str) -> None:
+    names = [f"{number:05}" + character * 251 for number in range(10_000)]
+    ModelFolder(networks.create("linear", (1, 1, 2), 10_000), names, Preprocessing(1, 1, 2)).save(tmp_path / "model")
+    assert ModelFolder.load(tmp_path / "model").classes == names

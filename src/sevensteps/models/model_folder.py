@@ -28,7 +28,7 @@ from .registry import Architecture, create, is_of_the_house
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MOST_CONFIG_BYTES = 4 << 20
+MOST_CONFIG_BYTES = 16 << 20  # 10,000 names of 256 characters fit, in any script
 MOST_HEADER_BYTES = 1 << 20
 MOST_ARGUMENT = 4096
 KEYS = {"format_version", "architecture", "classes", "preprocessing"}
