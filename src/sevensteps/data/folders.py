@@ -60,7 +60,7 @@ def _children(parent: Path, follow_links: bool) -> tuple[list[Path], list[Path],
         ) from error
     seen = [child for child in children if not child.name.startswith(".") and child.name.lower() not in LITTER]
     folders = [child for child in seen if child.is_dir() and (follow_links or not child.is_symlink())]
-    links = [child for child in seen if child.is_dir() and child not in folders]
+    links = [child for child in seen if not follow_links and child.is_symlink() and child.is_dir()]
     return folders, links, [child for child in seen if not child.is_dir()]
 
 
