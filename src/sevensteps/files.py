@@ -194,10 +194,9 @@ def read_small(path: str | Path, most: int = 1 << 28) -> bytes:
     """The bytes of a file of at most `most` bytes. Raises `OSError` as `open_regular`, and `ValueError` for more."""
     with open_regular(path) as raw, io.BufferedReader(raw) as file:
         size = os.fstat(raw.fileno()).st_size
-        content = file.read(min(size, most) + 1)
-        if len(content) > most:
+        if size > most:
             raise ValueError(f"it has more than {most:,} bytes")
-        return content + file.read(most - len(content)) if len(content) > size else content  # it grows, as in /proc
+        return file.read(size)
 
 
 def read_json(path: str | Path, most: int = 1 << 28) -> Any:

@@ -33,7 +33,7 @@ from .decode import Header, most_pixels, read_header
 from .preprocessing import Preprocessing
 
 SECONDS_A_PICTURE = 5.0
-MEMORY = 4 << 30  # bytes of addresses: the largest picture that is allowed takes less than a quarter
+MEMORY = 4 << 30  # bytes of addresses: the largest picture that is allowed by default takes less than a quarter
 SECONDS_IDLE, SECONDS_RESTED = 20, 15  # a decoder that gets no job for so long ends; shortly before it gets none
 AT_MOST = 16  # decoders at once
 CHUNK = 256  # pictures in a job at most
