@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -134,16 +134,28 @@ def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = N
 
     Raises `RequestError` where the data are no pictures in memory with named classes.
     """
-    collection = getattr(dls.splits.get(split), "collection", None)
-    if not isinstance(collection, PictureSet) or not dls.vocab:
-        raise RequestError(
-            f"the tour found no pictures in memory in the split {split!r}",
-            hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
-        )
+    collection = _collection(dls, split)
     values = len(collection) * collection.store[0].numel()
     every = max(1, -(-values // most_values)) if most_values else 1
     thinned = torch.arange(0, len(collection), every)
     return collection.pixels_of(thinned), collection.labels[thinned]
+
+
+def small(dls: DataLoaders, split: str = "train", most: int = 600) -> tuple[Tensor, Tensor]:
+    """Pictures of all classes, about `most` in all and each class's evenly chosen, as `shrunk` gives them; their labels.
+
+    Raises `RequestError` as `pictures` does.
+    """
+    collection = _collection(dls, split)
+    classes = range(len(dls.vocab or []))
+    chosen = torch.cat(_members(collection, classes, -(-most // len(classes))))
+    return shrunk(collection.pixels_of(chosen)), collection.labels[chosen]
+
+
+def shrunk(pixels: Tensor) -> Tensor:
+    """Pictures (uint8, N×C×H×W) averaged down to 10 × 10 at most, in colour 6 × 6: float32, 0 to 1."""
+    side = min(SIDE_GREY if pixels.shape[1] == 1 else SIDE_COLOUR, *pixels.shape[2:])
+    return F.adaptive_avg_pool2d(pixels.float(), side) / 255
 
 
 def pick(pixels: Tensor, number: int) -> Tensor:
@@ -168,17 +180,16 @@ class TwoClasses(NamedTuple):
     @classmethod
     def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
         """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
-        pixels, labels = pictures(dls, split)
-        members = [(labels == label).nonzero().flatten() for label in (0, 1)]
+        collection = _collection(dls, split)
+        members = _members(collection, (0, 1), MOST_PICTURES)
         if not all(map(len, members)):
             classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
             raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
-        chosen = torch.cat([mine[:: -(-len(mine) // MOST_PICTURES)] for mine in members])
-        side = min(SIDE_GREY if pixels.shape[1] == 1 else SIDE_COLOUR, *pixels.shape[2:])
-        x = F.adaptive_avg_pool2d(pixels[chosen].float(), side).double() / 255
+        chosen = torch.cat(members)
+        x = shrunk(collection.pixels_of(chosen)).double()
         names = [plain(name) for name in (dls.vocab or [])[:2]]
         flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
-        return cls(flat, (labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
+        return cls(flat, (collection.labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
 
     def random(self, columns: int = 1, seed: int = 0) -> Tensor:
         """Random weights, features × columns, the same ones every time."""
@@ -249,6 +260,22 @@ def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 
     axis.set_title(title, fontsize=10)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
+
+
+def _collection(dls: DataLoaders, split: str) -> PictureSet:
+    collection = getattr(dls.splits.get(split), "collection", None)
+    if not isinstance(collection, PictureSet) or not dls.vocab:
+        raise RequestError(
+            f"the tour found no pictures in memory in the split {split!r}",
+            hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
+        )
+    return collection
+
+
+def _members(collection: PictureSet, classes: Iterable[int], most: int) -> list[Tensor]:
+    """The indices of each class's pictures; of many, every so many."""
+    members = [(collection.labels == label).nonzero().flatten() for label in classes]
+    return [mine[:: max(1, -(-len(mine) // most))] for mine in members]
 
 
 def _control(name: str, default: Any, hint: Any) -> Control:
