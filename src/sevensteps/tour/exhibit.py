@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -129,27 +129,33 @@ def exhibit(number: int, question: str) -> Callable[[Callable[..., Shown]], Call
     return put
 
 
+def collection_of(dls: DataLoaders, split: str) -> PictureSet:
+    """The pictures of a split. Raises `RequestError` where there are none in memory with named classes."""
+    collection = getattr(dls.splits.get(split), "collection", None)
+    if not isinstance(collection, PictureSet) or not dls.vocab:
+        raise RequestError(
+            f"the tour found no pictures in memory in the split {split!r}",
+            hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
+        )
+    return collection
+
+
+def members_of(collection: PictureSet, classes: Iterable[int], most: int) -> list[Tensor]:
+    """The indices of each class's pictures; of many, every so many."""
+    members = [(collection.labels == label).nonzero().flatten() for label in classes]
+    return [mine[:: max(1, -(-len(mine) // most))] for mine in members]
+
+
 def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = None) -> tuple[Tensor, Tensor]:
     """The pixels (uint8, N×C×H×W) and labels (int64, N) of a split, evenly thinned out to `most_values` pixel values.
 
     Raises `RequestError` where the data are no pictures in memory with named classes.
     """
-    collection = _collection(dls, split)
+    collection = collection_of(dls, split)
     values = len(collection) * collection.store[0].numel()
     every = max(1, -(-values // most_values)) if most_values else 1
     thinned = torch.arange(0, len(collection), every)
     return collection.pixels_of(thinned), collection.labels[thinned]
-
-
-def small(dls: DataLoaders, split: str = "train", most: int = 600) -> tuple[Tensor, Tensor]:
-    """Pictures of all classes, about `most` in all and each class's evenly chosen, as `shrunk` gives them; their labels.
-
-    Raises `RequestError` as `pictures` does.
-    """
-    collection = _collection(dls, split)
-    classes = range(len(dls.vocab or []))
-    chosen = torch.cat(_members(collection, classes, -(-most // len(classes))))
-    return shrunk(collection.pixels_of(chosen)), collection.labels[chosen]
 
 
 def shrunk(pixels: Tensor) -> Tensor:
@@ -180,8 +186,8 @@ class TwoClasses(NamedTuple):
     @classmethod
     def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
         """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
-        collection = _collection(dls, split)
-        members = _members(collection, (0, 1), MOST_PICTURES)
+        collection = collection_of(dls, split)
+        members = members_of(collection, (0, 1), MOST_PICTURES)
         if not all(map(len, members)):
             classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
             raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
@@ -250,6 +256,26 @@ def draw(axis: Axes, title: str, x: str, y: str, *curves: tuple[Any, Any, str, s
     axis.set(xlabel=x, ylabel=y)
 
 
+def percent(values: Iterable[float]) -> list[float]:
+    """Fractions as percentages, for an axis."""
+    return [100 * float(value) for value in values]
+
+
+def table(axis: Axes, title: str, rows: Sequence[Sequence[str]], widths: Sequence[float]) -> None:
+    """Lines of text in columns instead of a plot, the first line in bold; `widths` are parts of the panel."""
+    from matplotlib.transforms import Bbox
+
+    axis.axis("off")
+    axis.set_title(title, fontsize=10)
+    whole = Bbox.from_extents(0, 0, sum(widths), 1)
+    cells = axis.table(rows, colWidths=widths, cellLoc="left", edges="horizontal", bbox=whole)
+    cells.auto_set_font_size(False)
+    for (row, _), cell in cells.get_celld().items():
+        cell.PAD = 0.02
+        cell.set_edgecolor("0.85")
+        cell.set_text_props(fontsize=9, fontweight="normal" if row else "bold")
+
+
 def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 255, signed: bool = False) -> None:
     """A picture (C×H×W or H×W, 0 to `high`) in a panel; `signed` is -`high` in blue to +`high` in red, one channel."""
     image = picture.detach().float().cpu()
@@ -260,22 +286,6 @@ def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 
     axis.set_title(title, fontsize=10)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
-
-
-def _collection(dls: DataLoaders, split: str) -> PictureSet:
-    collection = getattr(dls.splits.get(split), "collection", None)
-    if not isinstance(collection, PictureSet) or not dls.vocab:
-        raise RequestError(
-            f"the tour found no pictures in memory in the split {split!r}",
-            hint="make the data with DataLoaders.from_folder, or from_arrays with uint8 pictures",
-        )
-    return collection
-
-
-def _members(collection: PictureSet, classes: Iterable[int], most: int) -> list[Tensor]:
-    """The indices of each class's pictures; of many, every so many."""
-    members = [(collection.labels == label).nonzero().flatten() for label in classes]
-    return [mine[:: max(1, -(-len(mine) // most))] for mine in members]
 
 
 def _control(name: str, default: Any, hint: Any) -> Control:

@@ -13,7 +13,7 @@ from ..data.dataloaders import DataLoaders
 from ..errors import RequestError
 from ..files import make_folder, write_bytes
 from ..words import visible
-from . import learning, pixels  # noqa: F401 - importing them puts their exhibits into EXHIBITS
+from . import activations, batches, descent, learning, loop, measures, pixels  # noqa: F401 - importing them puts their exhibits into EXHIBITS
 from .exhibit import EXHIBITS, Exhibit
 
 if TYPE_CHECKING:
