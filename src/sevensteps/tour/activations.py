@@ -171,7 +171,7 @@ def depth(
         "pieces": pieces, "units": {"deep": 2 * folds, "one layer": pieces}, "same_function": torch.equal(deep, wide),
         "parameters": {"pieces": [2**k for k in range(1, 11)], "deep": [6 * k + 1 for k in range(1, 11)],
                        "one layer": [3 * 2**k + 1 for k in range(1, 11)]},
-        "one_layer_with_as_many_parameters_errs_by": (small - deep).abs().max().item(),
+        "one_layer_with_as_many_parameters_errs_by": round((small - deep).abs().max().item(), 6),
         "on_pictures": {
             name: {"hidden": hidden, "parameters": count_parameters(data.network(*hidden)),
                    "valid_accuracy": [train(hidden, seed) for seed in range(3)]}
@@ -205,7 +205,9 @@ def _draw_activations(found: dict[str, Any], x: Tensor, curves: dict[str, Tensor
 
 
 def _draw_relus(found: dict[str, Any], by_function: Tensor, by_module: Tensor) -> Figure:
-    figure, axes = panels(3, "F.relu and nn.ReLU(): the same calculation, but one is a part", size=(4.6, 3.6))
+    figure, axes = panels(
+        3, "F.relu and nn.ReLU(): one calculation, but only the module is a part of the network", size=(4.6, 3.6)
+    )
     with_f, with_nn = ("yes" if "ReLU" in found[f"children_with_{name}"] else "no" for name in ("F.relu", "nn.ReLU"))
     rows = [
         ("", "F.relu", "nn.ReLU()"),
@@ -245,7 +247,7 @@ def _draw_depth(found: dict[str, Any], x: Tensor, deep: Tensor, wide: Tensor, sm
         for run in one["valid_accuracy"]:
             axes[2].plot(range(1, len(run) + 1), percent(run), style, label=label)
             label = ""
-    draw(axes[2], "with as many parameters on these pictures, three runs each", "epoch",
+    draw(axes[2], "these pictures, equal parameters, three runs each", "epoch",
          "% right of the validation pictures")  # fmt: skip
     axes[2].set_ylim(0, 105)
     axes[2].legend(fontsize=8, loc="lower right")

@@ -23,7 +23,7 @@ def mini_batches(
     dls: DataLoaders,
     batch_size: Annotated[int, Between(1, 1024)] = 64,
     epochs: Annotated[int, Between(1, 30)] = 3,
-    seconds: Annotated[float, Between(0.01, 1)] = 0.08,
+    seconds: Annotated[float, Between(0.01, 0.3)] = 0.08,
 ) -> Shown:
     """Because a picture a step is too noisy and too slow, and all pictures a step are too few steps.
 
@@ -126,6 +126,7 @@ def _draw_mini_batches(found: dict[str, Any]) -> Figure:
     draw(axes[2], "after equal epochs:\nthe more steps, the lower the loss", "epoch", "loss on all pictures", *by_epoch)
     draw(axes[3], "in equal time,\none by one makes few epochs", "seconds", "loss on all pictures", *by_time)
     axes[3].set_xlim(0, found["seconds"])
+    axes[2].locator_params(axis="x", integer=True)
     for axis in axes[2:]:
         axis.set_yscale("log")
     return figure
@@ -135,7 +136,9 @@ def _draw_data_loader(found: dict[str, Any], pixels: Tensor) -> Figure:
     rows, columns = len(found["batch_sizes"]), found["batch_sizes"][0]
     side = min(0.7, 5 / columns)  # inches
     size = (max(2.5, 0.7 + side * columns), 0.5 + 1.25 * side * rows)
-    figure, axes = panels(3, "A DataLoader gives each picture once an epoch, in batches", size=size)
+    figure, axes = panels(
+        3, "A DataLoader gives each picture once an epoch; shuffled, in a new order each time", size=size
+    )
     for axis, (name, batches) in zip(axes, found["orders"].items(), strict=True):
         _draw_batches(axis, batches, pixels)
         axis.set_title(name, fontsize=10)

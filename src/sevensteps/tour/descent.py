@@ -144,7 +144,7 @@ def _draw_sgd(
         )  # fmt: skip
         axes[0].update_datalim(torch.stack([x, y], 1).numpy())
     axes[0].legend(fontsize=8, loc="upper left")
-    axes[0].autoscale_view()
+    axes[0].margins(y=0.25)
     draw(axes[0], "a batch's gradient errs, their mean does not", "along the gradient of all pictures", "across it")
 
     curvatures, directions = (part[..., [-1, -2]] for part in data.curvatures)
@@ -154,6 +154,7 @@ def _draw_sgd(
         curves.append((*(directions.T @ paths[name] - floor[:, None]), style, f"{name}: {found['steps'][name]} steps"))
     draw(axes[1], "SGD's way is crooked, in many more steps", "place along the steepest direction",
          "along the second steepest", *curves)  # fmt: skip
+    axes[1].locator_params(nbins=6)
     _contours(axes[1], *curvatures.tolist())
 
     looks = zip(losses.items(), ("C0", "C1o-", "C7"), strict=True)

@@ -102,7 +102,7 @@ def learner_needs(dls: DataLoaders, lr: Rate = 0.1, epochs: Epochs = 5) -> Shown
     for name in given:
         others = {other: value for other, value in given.items() if other != name}
         try:
-            default = getattr(Learner(**others), name)
+            default = getattr(Learner(**others, device="cpu"), name)
             left_out[name] = name_of(default) if default else "none"
         except TypeError as error:
             left_out[name] = f"TypeError: {error}"
@@ -125,10 +125,10 @@ def training_loop(dls: DataLoaders, lr: Rate = 0.1, epochs: Epochs = 5) -> Shown
     last bit. Whatever it has besides, such as the recorder and callbacks, listens.
     """
     data = AllClasses.of(dls)
-    model, dls = data.network(30), data.loaders()
+    model, batches = data.network(30), data.loaders().train
     opt, losses, accuracies = SGD(model.parameters(), lr), [], []
     for _ in range(epochs):
-        for xb, yb in dls.train:
+        for xb, yb in batches:
             preds = model(xb)  # predict
             loss = cross_entropy(preds, yb)  # loss
             loss.backward()  # gradient

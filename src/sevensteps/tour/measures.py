@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..data.dataloaders import DataLoaders
 from ..randomness import generator
-from ..training.callbacks import Callback
+from ..training.learner import Learner
 from ..training.losses import cross_entropy
 from ..training.metrics import accuracy, error_rate
 from ..training.optimizers import AdamW
@@ -71,9 +71,7 @@ def loss(dls: DataLoaders, lr: Rate = 0.1, epochs: Epochs = 20) -> Shown:
     before = learn.validate()[0]
     learn.fit(epochs, lr)
     preds, targets = learn.get_preds()
-    probs = preds.softmax(1)
-    right = probs[torch.arange(len(probs)), targets]  # the probability given to the right class
-    losses = -right.log()
+    losses = -preds.log_softmax(1)[torch.arange(len(preds)), targets]  # -log of the right class's probability
     order = losses.argsort()
     halves = [accuracy(preds[half], targets[half]).item() for half in order.tensor_split(2)]
     findings = {
@@ -82,7 +80,7 @@ def loss(dls: DataLoaders, lr: Rate = 0.1, epochs: Epochs = 20) -> Shown:
         "of_equal_probabilities": math.log(len(data.names)), "lowest": losses[order[:3]].tolist(),
         "highest": losses[order[-3:]].tolist(), "right_of_the_lower_half": halves[0], "right_of_the_higher": halves[1],
     }  # fmt: skip
-    return Shown(findings, _draw_loss(findings, data, probs, right, order))
+    return Shown(findings, _draw_loss(findings, data, preds, losses, order))
 
 
 @exhibit(22, "What is the difference between a loss function and a metric?")
@@ -95,36 +93,39 @@ def loss_or_metric(dls: DataLoaders, lr: Rate = 0.05, epochs: Epochs = 8) -> Sho
     sure they are. Of two sets of weights the one with the worse loss can have the better accuracy.
     """
     data = AllClasses.of(dls)
-    steps: list[Tensor] = []  # the scores of the validation pictures after each step
 
-    class Watch(Callback):
-        def after_step(self) -> None:
-            with torch.no_grad():
-                steps.append(self.learn.model(data.valid_x))
-
-    def fit(loss_func: Any, metric: Any, cbs: Any = None) -> Tensor:
+    def fit(loss_func: Any, metric: Any) -> Learner:
         learn = data.learner(data.network(), loss_func=loss_func, metrics=metric)
-        learn.fit(epochs, lr, cbs=cbs)
-        return nn.utils.parameters_to_vector(learn.model.parameters()).detach()
+        learn.fit(epochs, lr)
+        return learn
 
-    weights = fit(cross_entropy, accuracy, Watch())
-    other_metric, other_loss = fit(cross_entropy, error_rate), fit(F.multi_margin_loss, accuracy)
+    def measure(scores: list[Tensor]) -> dict[str, list[float]]:
+        return {"loss": [cross_entropy(one, targets).item() for one in scores],
+                "accuracy": [accuracy(one, targets).item() for one in scores]}  # fmt: skip
 
-    factors = torch.logspace(-1.5, 1.5, 41)
-    scores = [*steps, *(factor * steps[-1] for factor in factors)]
-    losses = torch.stack([cross_entropy(one, data.valid_y) for one in scores])
-    accuracies = torch.stack([accuracy(one, data.valid_y) for one in scores])
-    gains = torch.where(losses > losses[:, None], accuracies - accuracies[:, None], -1)  # of column for row
-    pair = divmod(int(gains.argmax()), len(scores))
-    n = len(steps)
+    learners = (
+        fit(cross_entropy, accuracy),
+        fit(cross_entropy, error_rate),
+        fit(F.multi_margin_loss, accuracy),
+    )
+    weights = [nn.utils.parameters_to_vector(learn.model.parameters()).detach() for learn in learners]
+    scores, targets = learners[0].get_preds()
+    factors, first = torch.logspace(-1.5, 1.5, 41), F.one_hot(torch.tensor(0), len(data.names))
+    scaled = measure([factor * scores for factor in factors])
+    shifted = measure([scores + shift * first for shift in torch.linspace(0, 10, 41)])  # in favour of the first class
+    worst = max(scaled["loss"])
+    clearly_better = (shifted["loss"][0] + worst) / 2
+    right, better = min(
+        one for one in zip(shifted["accuracy"], shifted["loss"], strict=True) if one[1] <= clearly_better
+    )
     findings = {
-        "other_metric_same_bits": torch.equal(weights, other_metric),
-        "other_loss_changes_weights_by": (weights - other_loss).abs().max().item(),
-        "steps": {"loss": losses[:n].tolist(), "accuracy": accuracies[:n].tolist()}, "factors": factors.tolist(),
-        "scaled": {"loss": losses[n:].tolist(), "accuracy": accuracies[n:].tolist()},
-        "pair": {"loss": losses[[*pair]].tolist(), "accuracy": accuracies[[*pair]].tolist()},
+        "other_metric_same_bits": torch.equal(weights[0], weights[1]),
+        "other_loss_changes_weights_by": (weights[0] - weights[2]).abs().max().item(),
+        "factors": factors.tolist(), "scaled": scaled, "shifted": shifted, "first_class": data.names[0],
+        "better_loss": {"loss": better, "accuracy": right},
+        "better_accuracy": {"loss": worst, "accuracy": scaled["accuracy"][0]},
     }  # fmt: skip
-    return Shown(findings, _draw_both(findings, weights, other_metric, other_loss))
+    return Shown(findings, _draw_both(findings, *weights))
 
 
 def _draw_validation(found: dict[str, Any]) -> Figure:
@@ -142,19 +143,20 @@ def _draw_validation(found: dict[str, Any]) -> Figure:
     return figure
 
 
-def _draw_loss(found: dict[str, Any], data: AllClasses, probs: Tensor, right: Tensor, order: Tensor) -> Figure:
+def _draw_loss(found: dict[str, Any], data: AllClasses, preds: Tensor, losses: Tensor, order: Tensor) -> Figure:
     figure, axes = panels(4, "Loss: how wrong, in a number for each picture", rows=2, size=(3.1, 2.8))
-    curve, means = torch.linspace(min(0.01, right.min().item()), 1, 200), found["loss_after_each_epoch"]
+    right, means = (-losses).exp(), found["loss_after_each_epoch"]
     draw(axes[0], "loss = -log(probability)", "probability of the right class", "loss",
-         (curve, -curve.log(), "C7", ""), (right, -right.log(), "C0.", "a validation picture"))  # fmt: skip
+         (right[order], losses[order], "C0.-", "a validation picture"))  # fmt: skip
     draw(axes[4], "training lowers their mean", "epochs done", "mean loss",
          (range(len(means)), means, "C0.-", "of the validation pictures"))  # fmt: skip
     axes[4].axhline(found["of_equal_probabilities"], color="C7", linestyle="--", label="for equal probabilities")
     axes[4].legend(fontsize=8)
-    for axis, k in zip([*axes[1:4], *axes[5:]], [*order[:3], *order[-3:].flip(0)], strict=False):
-        name, answer = data.names[data.valid_y[k]], data.names[probs[k].argmax()]
-        show_picture(axis, data.valid_pixels[k], f"{name}, answer {answer}")
-        axis.set_xlabel(f"{right[k]:.1%} for {name}: loss {-right[k].log():.2g}")
+    shown = [*zip(axes[1:4], order, strict=False), *zip(axes[5:], order.flip(0), strict=False)]
+    for axis, k in shown:
+        name, answer = data.names[data.valid_y[k]], data.names[preds[k].argmax()]
+        show_picture(axis, data.valid_pixels[k], f"label {name}\nanswer {answer}")
+        axis.set_xlabel(f"{right[k]:.1%} for {name}: loss {losses[k]:.2g}")
     axes[1].set_ylabel("smallest losses")
     axes[5].set_ylabel("largest losses")
     return figure
@@ -162,16 +164,17 @@ def _draw_loss(found: dict[str, Any], data: AllClasses, probs: Tensor, right: Te
 
 def _draw_both(found: dict[str, Any], weights: Tensor, other_metric: Tensor, other_loss: Tensor) -> Figure:
     figure, axes = panels(3, "The loss moves the weights, the metric only looks on")
-    draw(axes[0], "another metric: the same weights, to the last bit", "each weight",
+    draw(axes[0], "another metric: the same weights, to the last bit", "each weight, trained as usual",
          "the same weight, trained otherwise", (weights, other_loss, "C1.", "with another loss"),
          (weights, other_metric, "C0.", "with another metric"))  # fmt: skip
-    by_name = (found[name] for name in ("steps", "scaled", "pair"))
-    steps, scaled, pair = ((one["loss"], percent(one["accuracy"])) for one in by_name)
-    draw(axes[1], f"at each factor {scaled[1][0]:.1f} % right, at another loss", "factor that multiplies the scores",
+    scaled, shifted = ((found[name]["loss"], percent(found[name]["accuracy"])) for name in ("scaled", "shifted"))
+    draw(axes[1], f"{scaled[1][0]:.1f} % right at each factor, but another loss", "factor that multiplies the scores",
          "loss", (found["factors"], scaled[0], "C1", ""))  # fmt: skip
     axes[1].set_xscale("log")
-    better, worse = zip(*pair, strict=True)
+    ends = [([found[name]["loss"]], [100 * found[name]["accuracy"]], style, name.replace("_", " "))
+            for name, style in (("better_loss", "C0o"), ("better_accuracy", "C1o"))]  # fmt: skip
     draw(axes[2], "the worse loss can have the better accuracy", "loss on the validation pictures", "% right of them",
-         (*steps, "C7.-", "steps of training"), (*scaled, "C0", "the last, scores × factor"),
-         (*better, "C0o", "better loss"), (*worse, "C1o", "better accuracy"))  # fmt: skip
+         (*scaled, "C1", "all scores × factor"), (*shifted, "C0.-", f"in favour of class {found['first_class']}"),
+         *ends)  # fmt: skip
+    axes[2].set_ylim(0, 105)
     return figure

@@ -1,0 +1,57 @@
+"""Small pictures of all classes, for exhibits that train networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sevensteps.data.dataloaders import DataLoaders
+from sevensteps.errors import RequestError
+from sevensteps.tour.classes import MOST, AllClasses
+from sevensteps.tour.exhibit import pictures
+
+
+def test_all_classes_have_about_as_many_pictures(digits: DataLoaders) -> None:
+    data = AllClasses.of(digits)
+    counts = data.y.bincount()
+    assert len(counts) == len(data.names) == 10
+    assert counts.min() > 0.7 * counts.max()
+    assert len(data.y) <= MOST
+    assert data.x.shape == (len(data.y), 64)
+
+
+def test_a_rare_class_keeps_its_pictures_also_where_classes_alternate() -> None:
+    pixels = torch.randint(0, 256, (3000, 3, 20, 30), dtype=torch.uint8)
+    labels = ["rare" if i < 3 else ("even", "odd")[i % 2] for i in range(3000)]
+    data = AllClasses.of(DataLoaders.from_arrays(pixels, labels, valid=(pixels[:9], labels[:9])))
+    assert data.y.bincount().tolist() == [188, 188, 3]
+    assert data.x.shape == (379, 3 * 6 * 6)
+
+
+def test_features_are_less_their_mean_and_divided_by_their_spread(digits: DataLoaders) -> None:
+    data = AllClasses.of(digits)
+    assert data.x.mean(0).abs().max() < 1e-5
+    assert data.x.std(0).max() < 1
+    assert torch.isfinite(data.valid_x).all()
+
+
+def test_validation_pictures_are_there_as_they_are(digits: DataLoaders) -> None:
+    data, (pixels, labels) = AllClasses.of(digits), pictures(digits, "valid")
+    assert len(data.valid_x) == len(data.valid_y) == len(data.valid_pixels) == len(pixels)
+    assert torch.equal(data.valid_y.bincount(), labels.bincount())
+    assert data.valid_pixels.shape[1:] == pixels.shape[1:]
+    assert data.valid_pixels.dtype == torch.uint8
+
+
+def test_a_network_has_the_same_first_weights_each_time_and_moves_no_generator(colour: DataLoaders) -> None:
+    data, before = AllClasses.of(colour), torch.get_rng_state()
+    first, again, other = (data.network(7, seed=seed)[0].weight for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [tuple(p.shape) for p in data.network(7, 5).parameters()] == [(7, 108), (7,), (5, 7), (5,), (3, 5), (3,)]
+
+
+def test_data_without_pictures_are_refused() -> None:
+    with pytest.raises(RequestError, match="no pictures in memory in the split 'train'"):
+        AllClasses.of(DataLoaders.from_arrays(torch.rand(20, 3), [0, 1] * 10))
