@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from ..data.check import Finding
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
@@ -180,14 +181,15 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(counts) or "the pixels or labels of as many pictures are others"
 
 
-def data_facts(dls: DataLoaders) -> dict[str, Any]:
-    """As `data.json` has them: the fingerprint, what was found, and what could not be used."""
+def data_facts(dls: DataLoaders, findings: Sequence[Finding] = ()) -> dict[str, Any]:
+    """As `data.json` has them: the fingerprint, what was found, what `check` says, and what could not be used."""
     return {
         "fingerprint": fingerprint({split: loader.collection for split, loader in dls.splits.items()}),
         "classes": dls.vocab,
         "counts": dls.counts,
         "sizes": dls.sizes,
         "notes": dls.notes,
+        "findings": [finding.to_dict() for finding in findings],
         "refused": [refused._asdict() for refused in dls.refused],
     }
 
