@@ -16,15 +16,10 @@ from ..errors import RequestError, SevenStepsError
 from ..files import json_text
 from ..words import visible
 from .interrupts import deferred
+from .look import look
+from .options import device_option, json_option, links_option, quiet_option
 
 INTERRUPTED = 130  # as a shell reports SIGINT
-
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on stdout."
-)
-quiet_option = click.option("--quiet", is_flag=True, help="Print results only, no progress.")
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-links_option = click.option("--follow-links", is_flag=True, help="Follow symbolic links in a folder of pictures.")
 
 
 def run(words: Sequence[str]) -> int:
@@ -280,6 +275,9 @@ def studio(model: str, port: int) -> None:
     from ..studio.app import studio as run_studio
 
     run_studio(model, port=port)
+
+
+command.add_command(look)
 
 
 def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:

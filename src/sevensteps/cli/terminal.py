@@ -99,6 +99,10 @@ class Terminal:
             self.bar.stop()
         self.bar, self.task, self.doing = None, None, ""
 
+    def finish(self) -> None:
+        """Nothing more is under way: the bar goes."""
+        self._close_bar()
+
     # -- the main job, as it goes -----------------------------------------------------------------------------------
 
     def found(self, dls: DataLoaders, where: str) -> None:

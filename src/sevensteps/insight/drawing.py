@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -9,6 +10,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 120
 
 
 def panels(
@@ -56,3 +59,10 @@ def plain(name: str, most: int = 16) -> str:
     """
     printable = "".join(c if c.isprintable() and c != "$" else "?" for c in name)
     return printable if len(printable) <= most else printable[: most - 1] + "…"
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..devices import choose_device
 from ..errors import DataError, RequestError, TrainingError, as_written
-from ..training.callbacks import Callback, CancelFitException, CancelTrainException, CancelValidException
+from ..training.callbacks import Callback
 from ..training.checkpoint import Checkpoint, checkpoints
 from ..training.checks import count_batches
 from ..training.keepers import StepLog
@@ -19,18 +19,9 @@ from ..training.optimizers import set_lr
 from ..training.plan import BASELINE, asked_before, make_plan
 from ..training.result import Silence, Watcher
 from ..training.run_folder import RunFolder, changes, data_facts, differences, environment
-from .trace import Trace
-from .tracer import Tracer
-
-
-class Recorded(NamedTuple):
-    """A row of `steps.csv`."""
-
-    step: int
-    epoch: int
-    loss: float
-    lr: float
-    gradient_norm: float
+from .record import StepRow, recorded_steps
+from .trace import Trace, finite
+from .tracer import Tracer, Until
 
 
 class Replayed(NamedTuple):
@@ -42,8 +33,8 @@ class Replayed(NamedTuple):
     trace: Trace
     exact: bool | None
     why: str
-    recorded: Recorded | None
-    replayed: Recorded
+    recorded: StepRow | None
+    replayed: StepRow
     begun_at: int  # the step of the checkpoint; 0 without one
 
     def to_dict(self, *, parameters: bool = False) -> dict[str, Any]:
@@ -52,7 +43,8 @@ class Replayed(NamedTuple):
             "exact": self.exact, "why": self.why, "recorded": self.recorded and self.recorded._asdict(),
             "replayed": self.replayed._asdict(), "begun_at": self.begun_at,
         }  # fmt: skip
-        return proof | self.trace.to_dict(parameters=parameters)
+        document: dict[str, Any] = finite(proof)
+        return document | self.trace.to_dict(parameters=parameters)
 
 
 class Replay:
@@ -80,13 +72,13 @@ class Replay:
                 raise DataError(f"the data of {run} have changed: {changed}", hint="its steps need the same pictures")
 
     @cached_property
-    def recorded(self) -> list[Recorded]:
+    def recorded(self) -> list[StepRow]:
         """What the run recorded of its steps: in `steps.csv`, or in a checkpoint that is further on."""
         rows = recorded_steps(self.folder)
         try:
             state = Checkpoint.load(self.folder.checkpoints).state
             with as_written(self.folder.checkpoints):
-                noted = [Recorded(*row) for row in state["listeners"].get(StepLog.__name__, [])]
+                noted = [StepRow(*row) for row in state["listeners"].get(StepLog.__name__, [])]
         except RequestError:  # none that is whole
             noted = []
         return noted if len(noted) > len(rows) else rows
@@ -101,10 +93,10 @@ class Replay:
         """Make step `number` (from 0) again. Raises `RequestError` where the run has no such step."""
         if not 0 <= number < self.steps:
             raise RequestError(f"the run has no step {number}", hint=f"it has 0 to {self.steps - 1}")
-        tracer, log = Tracer(number, go_on=True), StepLog()
+        tracer, log = Tracer(number), StepLog()
         begun_at = self.train([tracer, log], until=number)
         assert tracer.trace is not None
-        replayed = Recorded(*log.rows[number])
+        replayed = StepRow(*log.rows[number])
         recorded = self.recorded[number] if number < len(self.recorded) else None
         exact, why = self._compared(recorded, replayed)
         return Replayed(tracer.trace, exact, why, recorded, replayed, begun_at)
@@ -118,7 +110,7 @@ class Replay:
             learn = self.plan.learner(self.plan.network(self.asked["seed"]), self.asked, self.device)
             total = self.steps if until is None else until + 1
             rates = [_RecordedRates(self.recorded)] if self.asked["minutes"] else []  # the clock had a say in them
-            listeners = [*cbs, *rates, _Until(total, self.watcher)]
+            listeners = [*cbs, *rates, Until(total, self.watcher)]
             point = self._checkpoint_before(until) if until else None
             try:
                 if point:
@@ -140,7 +132,7 @@ class Replay:
             return path
         return None
 
-    def _compared(self, recorded: Recorded | None, replayed: Recorded) -> tuple[bool | None, str]:
+    def _compared(self, recorded: StepRow | None, replayed: StepRow) -> tuple[bool | None, str]:
         if recorded is None:
             return None, "the run was stopped before it wrote this step down"
         if all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(recorded, replayed, strict=True)):
@@ -158,7 +150,7 @@ class _RecordedRates(Callback):
 
     order: ClassVar[int] = -60
 
-    def __init__(self, recorded: Sequence[Recorded]) -> None:
+    def __init__(self, recorded: Sequence[StepRow]) -> None:
         self.recorded = recorded
 
     def before_batch(self) -> None:
@@ -166,38 +158,6 @@ class _RecordedRates(Callback):
         if learn.training and learn.step_in_fit < len(self.recorded):
             learn.lr = self.recorded[learn.step_in_fit].lr
             set_lr(learn.opt, learn.lr)
-
-
-class _Until(Callback):
-    """Leaves validations out, tells how far it is, and ends the fit after so many steps."""
-
-    order: ClassVar[int] = 20
-
-    def __init__(self, total: int, watcher: Watcher) -> None:
-        self.total, self.watcher, self.is_over = total, watcher, False
-
-    def before_validate(self) -> None:
-        raise CancelValidException
-
-    def after_batch(self) -> None:
-        if self.learn.training:
-            done = self.learn.step_in_fit + 1
-            self.watcher.progress("training again", done, self.total)
-            self.is_over = done >= self.total
-            if self.is_over:
-                raise CancelTrainException
-
-    def after_epoch(self) -> None:
-        if self.is_over:
-            raise CancelFitException
-
-
-def recorded_steps(folder: RunFolder) -> list[Recorded]:
-    """The rows of `steps.csv`; none where it is not there. Raises `RequestError`."""
-    kinds = (int, int, float, float, float)
-    rows = folder.read_table("steps.csv")
-    with as_written(folder.path / "steps.csv"):
-        return [Recorded(*(kind(row[name]) for kind, name in zip(kinds, StepLog.head, strict=True))) for row in rows]
 
 
 def _number(checkpoint: Path) -> int:

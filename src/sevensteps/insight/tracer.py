@@ -12,9 +12,11 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..randomness import seed_for, seed_torch
-from ..training.callbacks import Callback, CancelFitException
+from ..training.callbacks import Callback, CancelFitException, CancelTrainException, CancelValidException
+from ..training.keepers import LAST
 from ..training.machine import in_precision
 from ..training.metrics import names_of
+from ..training.result import Silence, Watcher
 from .autograd import graph_of
 from .trace import Trace
 
@@ -23,16 +25,15 @@ if TYPE_CHECKING:
 
 
 class Tracer(Callback):
-    """Records step number `step` of a fit (from 0) in `trace`, and ends the fit there unless it is to `go_on`.
+    """Records step number `step` of a fit (from 0) in `trace`: `learn.fit(3, cbs=Tracer(100))`.
 
-    `learn.fit(3, cbs=Tracer(100))`. Until that step it does nothing, and what it does there changes no bit of the
-    training.
+    In the other steps it does nothing, and what it does in that one changes no bit of the training.
     """
 
     order: ClassVar[int] = -50  # before those who stop the fit where a loss is not finite
 
-    def __init__(self, step: int, *, go_on: bool = False) -> None:
-        self.step, self.go_on = step, go_on
+    def __init__(self, step: int) -> None:
+        self.step = step
         self.trace: Trace | None = None
         self._noted: dict[str, Any] = {}
 
@@ -80,11 +81,6 @@ class Tracer(Callback):
         )  # fmt: skip
         self._noted = {}
 
-    def after_batch(self) -> None:
-        """End the fit here."""
-        if self._here and not self.go_on:
-            raise CancelFitException
-
     def _again(self) -> Tensor:
         """The scores of the same batch, with the same dropout; batch norm's memory stays as it is."""
         learn = self.learn
@@ -118,6 +114,32 @@ class Tracer(Callback):
         return dict(zip(["loss", *names_of(learn.metrics)], learn.validate(), strict=False))
 
 
+class Until(Callback):
+    """Ends a fit after so many steps, leaves validations out, and tells how far it is."""
+
+    order: ClassVar[int] = LAST
+
+    def __init__(self, steps: int, watcher: Watcher | None = None) -> None:
+        self.steps, self.watcher, self.is_over = steps, watcher or Silence(), False
+
+    def before_validate(self) -> None:
+        """Leave it out."""
+        raise CancelValidException
+
+    def after_batch(self) -> None:
+        """End the epoch's training with the last step."""
+        done = self.learn.step_in_fit + 1
+        self.watcher.progress("training again", done, self.steps)
+        self.is_over = done >= self.steps
+        if self.is_over:
+            raise CancelTrainException
+
+    def after_epoch(self) -> None:
+        """End the fit, once all have heard of the epoch."""
+        if self.is_over:
+            raise CancelFitException
+
+
 def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     """The step that `learn` would make next, made and taken back: weights, optimizer and generators stay as they are.
 
@@ -129,7 +151,7 @@ def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     tracer = Tracer(0)
     with _taken_back(learn):
         learn.cbs = []
-        learn.fit(1, lr, cbs=tracer)
+        learn.fit(1, lr, cbs=[tracer, Until(1)])
     assert tracer.trace is not None
     return tracer.trace
 

@@ -78,14 +78,12 @@ class LayerLog(Callback):
         for name, p in self._with_gradient():
             members.setdefault(layer_of(name), []).append((p.detach(), p.grad, p.detach() - self._before[name]))
         kinds = {name: type(module).__name__ for name, module in learn.model.named_modules()}
-        place, pictures = (learn.epoch, learn.step_in_fit), learn.pictures
+        epoch, step, n = learn.epoch, learn.step_in_fit, learn.pictures
         for layer, tensors in members.items():
-            lengths = [
-                float(torch.stack(torch._foreach_norm(list(each))).norm()) for each in zip(*tensors, strict=True)
-            ]
-            self.rows.append(LayerRow(*place, layer, kinds.get(layer, ""), *lengths, None, pictures))
+            weights, gradient, update = (_length(each) for each in zip(*tensors, strict=True))
+            self.rows.append(LayerRow(epoch, step, layer, kinds.get(layer, ""), weights, gradient, update, None, n))
         for layer, part in self._silent.items():
-            self.rows.append(LayerRow(*place, layer, kinds[layer], None, None, None, float(part), pictures))
+            self.rows.append(LayerRow(epoch, step, layer, kinds[layer], None, None, None, float(part), n))
 
     def after_batch(self) -> None:
         """Stop listening, also where the batch was cancelled."""
