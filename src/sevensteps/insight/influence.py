@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,7 +61,7 @@ def influences(
         preds, features, layer = see(x[None])
         if features is None or layer is None:
             return None
-        error, bias = _error(preds, preds.new_tensor([label]).long()), float(layer.bias is not None)
+        error, bias = _error(preds, torch.tensor([label])), float(layer.bias is not None)
         for xb, yb in DataLoader(collection, BATCH):
             seen = see(xb)
             assert seen.features is not None
