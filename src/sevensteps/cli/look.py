@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
         from ..insight.explanation import explain
         from ..insight.replay import Replay
     explanation = explain(Replay(run, terminal), picture)
-    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{Path(picture).stem}.png")
+    stem = re.sub(r"[^\w-]+", "-", Path(picture).stem).strip("-") or "picture"
+    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{stem}.png")
     terminal.finish()
     if terminal.as_json:
         _print_json(explanation.to_dict() | {"figure": figure})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,6 +35,9 @@ def explanation_figure(it: Explanation) -> Figure:
     _draw_archetypes(axes[9], it)
     _draw_epochs(axes[10], it)
     axes[11].axis("off")
+    axes[11].set_title("what would have shown it", fontsize=10)
+    told = "\n\n".join(textwrap.fill(plain(sentence, 300), 42) for sentence in it.would_have_shown_it)
+    axes[11].text(0, 0.97, told, fontsize=9, va="top", transform=axes[11].transAxes)
     return figure
 
 
@@ -60,10 +64,10 @@ def _high(values: Tensor) -> float:
 
 def _draw_probabilities(axis: Axes, it: Explanation) -> None:
     shown = it.probs.argsort(descending=True)[:MOST_CLASSES].tolist()
-    places = torch.arange(len(shown)).double()
-    axis.barh(places - 0.2, it.calibrated[shown], height=0.38, color="C0", label="calibrated")
-    axis.barh(places + 0.2, it.probs[shown], height=0.38, color="C7", label="raw")
-    axis.set_yticks(places, [plain(it.vocab[i]) for i in shown], fontsize=8)
+    for side, probs, colour, name in ((-0.2, it.calibrated, "C0", "calibrated"), (0.2, it.probs, "C7", "raw")):
+        places = [place + side for place in range(len(shown))]
+        axis.barh(places, probs[shown].tolist(), height=0.38, color=colour, label=name)
+    axis.set_yticks(range(len(shown)), [plain(it.vocab[i]) for i in shown], fontsize=8)
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel="probability")
     axis.set_title("how sure it is", fontsize=10)

@@ -25,7 +25,7 @@ def explanation_text(it: Explanation) -> str:
 
 
 def _answer(it: Explanation) -> str:
-    verdict = {None: "", True: ", and is", False: f", and is {visible(it.true or '')}"}[it.is_right]
+    verdict = {None: "", True: ", rightly", False: f", and is {visible(it.true or '')}"}[it.is_right]
     known = f" ({visible(it.found.known_by)})" if it.found.known_by else ", a picture that is none of the run's"
     head = f"{visible(it.found.name)}{known}\nis called {visible(it.called)}{verdict}"
     shown = it.probs.argsort(descending=True)[:MOST_CLASSES].tolist()
@@ -63,9 +63,9 @@ def _pixels(it: Explanation) -> str:
     seen = it.attributions
     share = float(seen.integrated.clamp(min=0).sum()), -float(seen.integrated.clamp(max=0).sum())
     return (
-        f"The pixels give {visible(it.called)} a score of {seen.score:.4g}, where a black picture has "
-        f"{seen.black_score:.4g}: {share[0]:.4g} for it and {share[1]:.4g} against it, by integrated gradients, which miss "
-        f"the difference by {seen.completeness_error:.2g}; the figure shows where"
+        f"The pixels give {visible(it.called)} a score of {seen.score:.4g}, a black picture {seen.black_score:.4g}. By "
+        f"integrated gradients {share[0]:.4g} speaks for it and {share[1]:.4g} against (they miss the difference by "
+        f"{seen.completeness_error:.2g}); the figure shows where."
     )
 
 

@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..data.listing import LONGEST_NAME, MOST_CLASSES
 from ..data.dataloaders import DataLoaders
+from ..data.listing import LONGEST_NAME, MOST_CLASSES
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
 from ..files import make_folder, read_json, seal, write_bytes, write_json, write_text
