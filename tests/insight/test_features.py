@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sevensteps import PixelSimilarity, networks
-from sevensteps.insight.features import evaluating, seeing
+from sevensteps.insight.features import batch_size, evaluating, seeing
 from sevensteps.models.function_model import FunctionModel
 
 WEIGHTS = torch.ones(16, 3, requires_grad=True)
@@ -81,3 +81,8 @@ def test_the_layer_that_ran_last_counts_and_not_the_one_made_last() -> None:
     model = Backwards()
     with seeing(model) as see:
         assert see(torch.zeros(1, 4)).layer is model.head
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1, 28, 28), 256), ((3, 224, 224), 13), ((3, 4000, 4000), 1)])
+def test_fewer_large_pictures_go_through_a_network_together(shape: tuple[int, ...], expected: int) -> None:
+    assert batch_size(torch.empty(shape, device="meta")) == expected

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sevensteps import DataLoaders, PixelSimilarity, networks
 from sevensteps.data.augment import Shift
 from sevensteps.errors import RequestError
-from sevensteps.insight import neighbours as module
+from sevensteps.insight import features
 from sevensteps.insight.neighbours import Least, Neighbour, archetype_distances, neighbours
 
 
@@ -82,7 +82,7 @@ def test_the_size_of_the_batches_makes_no_difference(
     assert digits.vocab
     x, _ = digits.valid.collection[1]
     expected = neighbours(simple_net, digits.train.collection, x, digits.vocab)
-    monkeypatch.setattr(module, "BATCH", size)
+    monkeypatch.setattr(features, "MOST_TOGETHER", size)
     found = neighbours(simple_net, digits.train.collection, x, digits.vocab)
     for ours, theirs in ((found.pixels, expected.pixels), (found.features or [], expected.features or [])):
         assert [row.index for row in ours] == [row.index for row in theirs]

@@ -10,6 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+MOST_TOGETHER, MOST_VALUES = 256, 1 << 21  # pictures that go through a network together, and their pixels' values
+
+
+def batch_size(x: Tensor) -> int:
+    """How many pictures like `x` (C×H×W) go through a network together."""
+    return min(MOST_TOGETHER, max(1, MOST_VALUES // max(1, x.numel())))
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[torch.device]:

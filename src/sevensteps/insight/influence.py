@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..data.dataloader import DataLoader
 from ..data.pictures import PictureSet
 from ..errors import RequestError
-from .features import seeing
-from .neighbours import BATCH, Least, check_picture
+from .features import batch_size, seeing
+from .neighbours import Least, check_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def influences(
         if features is None or layer is None:
             return None
         error, bias = _error(preds, torch.tensor([label])), float(layer.bias is not None)
-        for xb, yb in DataLoader(collection, BATCH):
+        for xb, yb in DataLoader(collection, batch_size(x)):
             seen = see(xb)
             assert seen.features is not None
             strength = (_error(seen.preds, yb) * error).sum(1) * ((seen.features * features).sum(1) + bias)

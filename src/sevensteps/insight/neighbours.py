@@ -13,9 +13,7 @@ from ..data.dataloader import DataLoader
 from ..data.pictures import PictureSet
 from ..errors import RequestError
 from ..models.pixel_similarity import PixelSimilarity
-from .features import seeing
-
-BATCH = 256
+from .features import batch_size, seeing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def neighbours(model: nn.Module, collection: PictureSet, x: Tensor, vocab: Seque
     by_features, by_pixels, same = Least(k), Least(k), Least(k)
     with seeing(model) as see:
         here = see(x[None]).features
-        for xb, _ in DataLoader(collection, BATCH):
+        for xb, _ in DataLoader(collection, batch_size(x)):
             difference = (xb - x.cpu()).abs().flatten(1).mean(1)
             same.add(difference, difference == 0)
             by_pixels.add(difference, difference > 0)

@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from .features import evaluating
+from .features import batch_size, evaluating
 
 TOLERANCE = 0.01  # of the difference of the scores that integrated gradients are to add up to
 LEAST_STEPS, MOST_STEPS = 27, 243  # points on the way from black; each round has three times as many
-BATCH = 16  # of them that go through the network together
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +65,15 @@ def attributions(model: nn.Module, x: Tensor, label: int) -> Attributions:
         xb = picture[None].requires_grad_()
         with _last_maps(model) as maps:
             score = score_of(xb)
-        of = [xb, *maps]
-        gradient, *slopes = torch.autograd.grad(score, of, allow_unused=True) if score.requires_grad else [None]
+        gradient, *slopes = _gradients(score, [xb, *maps])
         if gradient is None:
             raise RequestError("the scores have no gradient with regard to the pixels", hint="a layer detaches them")
-        seen = _activation(maps[0], slopes[0], picture.shape[1:]) if slopes and slopes[0] is not None else None
+        activation = _activation(maps, slopes, picture)
         of_picture, of_black = (float(one.detach()) for one in (score, score_of(torch.zeros_like(xb))))
         integrated = _integrated(score_of, picture, of_picture - of_black)
-    return Attributions((gradient[0] * picture).float().cpu(), integrated.float().cpu(), seen, of_picture, of_black)
+    return Attributions(
+        (gradient[0] * picture).float().cpu(), integrated.float().cpu(), activation, of_picture, of_black
+    )
 
 
 def _scores(model: nn.Module, label: int, xb: Tensor) -> Tensor:
@@ -84,6 +84,11 @@ def _scores(model: nn.Module, label: int, xb: Tensor) -> Tensor:
     return preds[:, label]
 
 
+def _gradients(score: Tensor, of: list[Tensor]) -> list[Tensor | None]:
+    """Of a score with regard to each tensor; None where it does not depend on it."""
+    return list(torch.autograd.grad(score, of, allow_unused=True)) if score.requires_grad else [None] * len(of)
+
+
 def _integrated(score_of: Callable[[Tensor], Tensor], picture: Tensor, difference: float) -> Tensor:
     """The mean gradient on the way from black to the picture, by the midpoint rule, times the picture: C×H×W.
 
@@ -92,7 +97,7 @@ def _integrated(score_of: Callable[[Tensor], Tensor], picture: Tensor, differenc
     total, steps = torch.zeros_like(picture), LEAST_STEPS
     new = torch.arange(steps)
     while True:
-        for part in new.split(BATCH):
+        for part in new.split(batch_size(picture)):
             way = (part.to(picture) + 0.5) / steps
             xb = (way.view(-1, 1, 1, 1) * picture).requires_grad_()
             total += torch.autograd.grad(score_of(xb).sum(), xb)[0].sum(0)
@@ -104,10 +109,12 @@ def _integrated(score_of: Callable[[Tensor], Tensor], picture: Tensor, differenc
         new = new[new % 3 != 1]
 
 
-def _activation(maps: Tensor, slopes: Tensor, size: torch.Size) -> Tensor:
+def _activation(maps: list[Tensor], slopes: list[Tensor | None], picture: Tensor) -> Tensor | None:
     """The feature maps (1×K×h×w), each times its mean slope, added up; what is above 0, in the picture's size."""
-    seen = (maps * slopes.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
-    return F.interpolate(seen, tuple(size), mode="bilinear")[0, 0].detach().float().cpu()
+    if not maps or slopes[0] is None:
+        return None
+    seen = (maps[0] * slopes[0].mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
+    return F.interpolate(seen, picture.shape[1:], mode="bilinear")[0, 0].detach().float().cpu()
 
 
 @contextmanager
