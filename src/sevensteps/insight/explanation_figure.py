@@ -6,9 +6,10 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..words import percent
+from ..words import NO_BREAK, percent
 from .drawing import draw, panels, plain, show_picture
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from .explanation import Explanation
 
 MOST_CLASSES = 8
+MOST_SPOTS = 32  # to a side: single pixels of a photograph are too many to be seen
 
 
 def explanation_figure(it: Explanation) -> Figure:
     """Its pixels, the training pictures most like it, how sure it is, and its way through the training."""
-    sure = percent(float(it.calibrated.max())).replace("\u00a0", " ")
+    sure = percent(float(it.calibrated.max())).replace(NO_BREAK, " ")
     verdict = {None: "", True: ", rightly", False: f", and is {plain(it.true or '')}"}[it.is_right]
     figure, axes = panels(4, f"Called {plain(it.called)} ({sure}){verdict}", rows=3, size=(3.6, 3.2))
     _draw_pixels(axes[:4], it)
@@ -36,7 +38,9 @@ def explanation_figure(it: Explanation) -> Figure:
     _draw_epochs(axes[10], it)
     axes[11].axis("off")
     axes[11].set_title("what would have shown it", fontsize=10)
-    told = "\n\n".join(textwrap.fill(plain(sentence, 300), 42) for sentence in it.would_have_shown_it)
+    told = "\n\n".join(
+        textwrap.fill(plain(sentence.replace(NO_BREAK, " "), 300), 42) for sentence in it.would_have_shown_it
+    )
     axes[11].text(0, 0.97, told, fontsize=9, va="top", transform=axes[11].transAxes)
     return figure
 
@@ -48,7 +52,8 @@ def _draw_pixels(axes: list[Axes], it: Explanation) -> None:
         (axes[1], seen.integrated, "integrated gradients"),
         (axes[2], seen.gradient_input, "gradient × input"),
     ):
-        shown = values.sum(0)
+        block = max(1, min(values.shape[1:]) // MOST_SPOTS)
+        shown = F.avg_pool2d(values.sum(0)[None, None], block)[0, 0] * block**2  # what each spot does in all
         show_picture(axis, shown, f"{title}:\nred for {plain(it.called)}, blue against", high=_high(shown), signed=True)
     if seen.activation is None:
         axes[3].axis("off")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .trace import Trace, TracedPart
 
-MOST_PICTURES, COLUMNS, TILE_PX = 20, 5, 96
+MOST_PICTURES, COLUMNS, TILE_PX = 15, 5, 96
 MOST_LAYERS = 16  # those with the most of what is shown
 MOST_OPERATIONS = 14
 HEALTHY = 1e-3  # update to weight, a rule of thumb: Karpathy, CS231n notes, "Ratio of weights:updates"
@@ -33,9 +33,8 @@ def trace_figure(trace: Trace) -> Figure:
     share = [(part, part.gradient) for part in trace.layers]
     _draw_layers(axes[3], share, trace, "4 gradient: its length, layer by layer", "length (L2 norm)")
     ratios = [(part, part.ratio) for part in trace.layers if part.ratio]
-    _draw_layers(
-        axes[4], ratios, trace, "5 step: how far the weights of each layer moved", "update / weights (L2 norms)"
-    )
+    unit = "update / weights (L2 norms); dashed: 1/1000, a rule of thumb"
+    _draw_layers(axes[4], ratios, trace, "5 step: how far each layer's weights moved", unit)
     axes[4].axvline(HEALTHY, color="C1", linestyle="--")
     if ratios:
         axes[4].set_xscale("log")
@@ -57,16 +56,14 @@ def _draw_batch(axis: Axes, trace: Trace) -> None:
     rows = -(-len(chosen) // COLUMNS)
     for place, number in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
-        tile = axis.inset_axes((column / COLUMNS, 0.96 * (1 - (row + 0.82) / rows), 0.94 / COLUMNS, 0.76 / rows))
+        tile = axis.inset_axes((column / COLUMNS, 1 - (row + 0.98) / rows, 0.94 / COLUMNS, 0.68 / rows))
         image = F.interpolate(trace.xb[number : number + 1].float(), size=TILE_PX, mode="nearest")[0].clamp(0, 1)
         tile.imshow(image.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         tile.set(xticks=[], yticks=[])
         picture = trace.pictures[number]
-        said = (
-            "" if picture.called is None or picture.called == picture.true else f", called {plain(picture.called, 9)}"
-        )
-        colour = "C3" if said else "black"
-        tile.set_title(f"{plain(picture.true, 9)}{said}", fontsize=7, color=colour, pad=2)
+        is_wrong = picture.called not in (None, picture.true)
+        said = f"\ncalled {plain(picture.called or '', 11)}" if is_wrong else ""
+        tile.set_title(plain(picture.true) + said, fontsize=6.5, color="C3" if is_wrong else "black", pad=2)
 
 
 def _draw_losses(axis: Axes, trace: Trace) -> None:
