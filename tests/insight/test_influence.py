@@ -68,6 +68,19 @@ def test_a_copy_with_a_wrong_label_opposes_most(digits: DataLoaders, convnet: nn
     assert found.opposing[0].index == 11
 
 
+def test_no_picture_helps_and_opposes_and_none_that_does_neither_is_listed(
+    digits: DataLoaders, convnet: nn.Module
+) -> None:
+    collection, (x, label) = digits.train.collection.take(range(50)), digits.valid.collection[6]
+    found = influences(convnet, collection, x, label, digits.vocab or [], k=50)
+    assert found is not None
+    assert found.helping[-1].strength > 0 > found.opposing[-1].strength
+    assert not {row.index for row in found.helping} & {row.index for row in found.opposing}
+    for rows in (found.helping, found.opposing):
+        strengths = [abs(row.strength) for row in rows]
+        assert strengths == sorted(strengths, reverse=True)
+
+
 def test_a_network_without_a_last_linear_layer_has_none(digits: DataLoaders) -> None:
     similarity = PixelSimilarity().fit(digits.train)
     assert influences(similarity, digits.train.collection, torch.zeros(1, 8, 8), 0, digits.vocab or []) is None

@@ -26,8 +26,9 @@ class Attributions:
     """How much each pixel did for the score of one class; below 0 it spoke against the class. Float32, on the CPU.
 
     `gradient_input` and `integrated` (C×H×W): by the gradient at the picture itself, and by its mean on the way from
-    a black picture. `activation` (H×W, 0 or above; None for a network without convolutions): how much of what speaks
-    for the class the last feature maps see there. `score` and `black_score` are the class's for picture and black.
+    a black picture. `activation` (H×W): how much of what speaks for the class the last feature maps see there, 0 or
+    above, and 0 everywhere where that is nothing; None for a network without convolutions. `score` and `black_score`
+    are the scores of the class for the picture and for black.
     """
 
     gradient_input: Tensor
