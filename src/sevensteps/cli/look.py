@@ -11,11 +11,11 @@ import click
 from ..errors import RequestError
 from ..files import json_text
 from ..words import visible
+from .doctor import doctors_word
 from .interrupts import deferred
 from .options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from ..insight.doctor import Diagnosis
     from ..insight.replay import Replayed
     from .terminal import Terminal
 
@@ -69,16 +69,6 @@ def show_health(run: str, terminal: Terminal) -> None:
         click.echo(
             f"{len(record.steps):,} steps were made: --step 0 to --step {len(record.steps) - 1} open one of them"
         )
-
-
-def doctors_word(found: list[Diagnosis]) -> list[str]:
-    """The diagnoses as lines for people."""
-    lines = []
-    for illness, evidence, advice in found:
-        lines += [f"{illness}: {evidence}", f"    {advice}"]
-    return [
-        visible(line).replace("\u00a0", " ") for line in lines or ["healthy: nothing that ails a training was found"]
-    ]
 
 
 def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters: bool) -> None:

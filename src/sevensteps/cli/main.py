@@ -128,6 +128,8 @@ def train(
     ):
         terminal.starting()
         with deferred():
+            from ..insight.doctor import examine
+            from ..insight.record import Record
             from ..report.page import write_report
             from ..training.train import resume
             from ..training.train import train as run_training
@@ -136,7 +138,7 @@ def train(
         else:
             result = run_training(watcher=terminal, **options)
         report = write_report(result)
-        terminal.trained(result, report)
+        terminal.trained(result, report, examine(Record.of(result.run)))
     return INTERRUPTED if result.interrupted else 0
 
 

@@ -38,9 +38,8 @@ def explanation_figure(it: Explanation) -> Figure:
     _draw_epochs(axes[10], it)
     axes[11].axis("off")
     axes[11].set_title("what would have shown it", fontsize=10)
-    told = "\n\n".join(
-        textwrap.fill(plain(sentence.replace(NO_BREAK, " "), 300), 42) for sentence in it.would_have_shown_it
-    )
+    sentences = [plain(sentence.replace(NO_BREAK, " "), 300) for sentence in it.would_have_shown_it]
+    told = "\n\n".join(textwrap.fill(sentence, 42) for sentence in sentences)
     axes[11].text(0, 0.97, told, fontsize=9, va="top", transform=axes[11].transAxes)
     return figure
 
