@@ -22,12 +22,12 @@ from sevensteps.tour.show import choose
 
 HOSTILE = ("<script>alert(1)</script>", "a\u202egnp.exe", "\"' onload=x &amp; <b>")
 
+Tour = tuple[list[dict[str, Any]], Path]
+
 
 @pytest.fixture(scope="module")
-def tour(digits: DataLoaders, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    results, index = write_tour([], digits, tmp_path_factory.mktemp("new") / "tour", "the digits")
-    assert index.name == "index.html"
-    return index, results
+def tour(digits: DataLoaders, tmp_path_factory: pytest.TempPathFactory) -> Tour:
+    return write_tour([], digits, tmp_path_factory.mktemp("new") / "tour", "the digits")
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +40,17 @@ def links(read: Reader) -> list[str]:
     return [attributes["href"] or "" for tag, attributes in read.tags if tag == "a"]
 
 
-def test_the_list_has_every_question_under_its_number_and_a_link_to_its_page(
-    tour: tuple[Path, list[dict[str, Any]]],
-) -> None:
-    index, results = tour
+def test_the_list_has_every_question_under_its_number_and_a_link_to_its_page(tour: Tour) -> None:
+    results, index = tour
+    assert index.name == "index.html"
     read = Reader(index.read_text("utf-8"))
     assert [attributes["value"] for tag, attributes in read.tags if tag == "li"] == [str(it.number) for it in choose()]
     assert links(read) == [Path(result["page"]).name for result in results]
     assert all(exhibit.question.replace("`", "") in read.text for exhibit in choose())
 
 
-def test_every_page_shows_question_answer_figure_findings_code_and_controls(
-    tour: tuple[Path, list[dict[str, Any]]],
-) -> None:
-    for result, exhibit in zip(tour[1], choose(), strict=True):
+def test_every_page_shows_question_answer_figure_findings_code_and_controls(tour: Tour) -> None:
+    for result, exhibit in zip(tour[0], choose(), strict=True):
         read = Reader(Path(result["page"]).read_text("utf-8"))
         words = " ".join(read.text.split())
         assert exhibit.question.replace("`", "") in words
@@ -65,10 +62,8 @@ def test_every_page_shows_question_answer_figure_findings_code_and_controls(
         assert f"answered in {result['seconds']} s" in words
 
 
-def test_the_figure_is_inside_the_page_with_its_size_and_says_what_it_shows(
-    tour: tuple[Path, list[dict[str, Any]]],
-) -> None:
-    for result in tour[1]:
+def test_the_figure_is_inside_the_page_with_its_size_and_says_what_it_shows(tour: Tour) -> None:
+    for result in tour[0]:
         read = Reader(Path(result["page"]).read_text("utf-8"))
         (img,) = [attributes for tag, attributes in read.tags if tag == "img"]
         content = base64.b64decode((img["src"] or "").removeprefix("data:image/png;base64,"))
@@ -80,9 +75,9 @@ def test_the_figure_is_inside_the_page_with_its_size_and_says_what_it_shows(
         assert result["figure"] is None
 
 
-def test_the_pages_lead_from_one_question_to_the_next_and_back(tour: tuple[Path, list[dict[str, Any]]]) -> None:
-    names = [Path(result["page"]).name for result in tour[1]]
-    for before, result, after in zip([None, *names], tour[1], [*names[1:], None], strict=False):
+def test_the_pages_lead_from_one_question_to_the_next_and_back(tour: Tour) -> None:
+    names = [Path(result["page"]).name for result in tour[0]]
+    for before, result, after in zip([None, *names], tour[0], [*names[1:], None], strict=False):
         read = Reader(Path(result["page"]).read_text("utf-8"))
         ways = {
             attributes["rel"]: attributes["href"]
@@ -92,16 +87,16 @@ def test_the_pages_lead_from_one_question_to_the_next_and_back(tour: tuple[Path,
         assert (ways.get("prev"), ways.get("next")) == (before, after)
 
 
-def test_every_link_leads_to_a_page_that_is_there(tour: tuple[Path, list[dict[str, Any]]]) -> None:
-    folder = tour[0].parent
+def test_every_link_leads_to_a_page_that_is_there(tour: Tour) -> None:
+    folder = tour[1].parent
     for page in folder.iterdir():
         targets = links(Reader(page.read_text("utf-8")))
         assert targets
         assert [name for name in targets if not (folder / name).is_file()] == []
 
 
-def test_nothing_runs_and_nothing_is_loaded(tour: tuple[Path, list[dict[str, Any]]]) -> None:
-    for page in tour[0].parent.iterdir():
+def test_nothing_runs_and_nothing_is_loaded(tour: Tour) -> None:
+    for page in tour[1].parent.iterdir():
         assert_self_contained(page.read_text("utf-8"))
 
 

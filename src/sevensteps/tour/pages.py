@@ -16,6 +16,7 @@ from ..files import make_folder, write_text
 from ..report.charts import tag
 from ..report.contents import SPLIT_WORDS
 from ..report.html import render, templates
+from ..words import plural
 from .show import as_text, choose, counted, png, visit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..data.store import Progress
 
-INDEX, STYLE = "index.html", "tour/pages.css"
+STYLE = "tour/pages.css"
 PX_PER_INCH = 80  # of a figure in its own size: its letters of 10 points are then 11 pixels high
 MOST_ROWS = 12  # of a table inside the findings
 
@@ -59,20 +60,21 @@ def write_tour(
     """
     chosen = choose(numbers)
     folder = make_folder(folder)
-    pages, results = _templates(), []
+    index, results = folder / "index.html", []
+    pages, pictures = _templates(), _pictures(dls, where)
     for before, exhibit, after in zip([None, *chosen], counted(chosen, progress), [*chosen[1:], None], strict=False):
         result, figure = visit(exhibit, dls)
         page = folder / f"{exhibit.name}.html"
         text = render(
-            pages.get_template("tour/exhibit.html"), STYLE, dls=dls, where=where, exhibit=exhibit, result=result,
+            pages.get_template("tour/exhibit.html"), STYLE, pictures=pictures, exhibit=exhibit, result=result,
             drawing=Drawing.of(figure) if figure else None, before=before, after=after,
         )  # fmt: skip
         write_text(page, text)
         results.append(result | {"page": str(page)})
     seconds = sum(result["seconds"] for result in results)
-    text = render(pages.get_template("tour/index.html"), STYLE, dls=dls, where=where, exhibits=chosen, seconds=seconds)
-    write_text(folder / INDEX, text)
-    return results, folder / INDEX
+    listed = pages.get_template("tour/index.html")
+    write_text(index, render(listed, STYLE, pictures=pictures, exhibits=chosen, seconds=seconds))
+    return results, index
 
 
 def paragraphs(text: str) -> Markup:
@@ -106,8 +108,14 @@ def is_table(value: Any) -> bool:
 
 def _templates() -> Environment:
     environment = templates()
-    environment.globals["split_words"] = SPLIT_WORDS
     environment.tests["table"] = is_table
     for function in (paragraphs, spans, python, as_text):
         environment.filters[function.__name__] = function
     return environment
+
+
+def _pictures(dls: DataLoaders, where: str) -> str:
+    counts = " and ".join(f"{loader.n:,} {SPLIT_WORDS[split]}" for split, loader in dls.splits.items())
+    channels, height, width = dls.input_shape
+    kind = f"{width} × {height} pixels, {'grey' if channels == 1 else 'in colour'}"
+    return f"{where}: {counts} pictures of {plural(len(dls.vocab or []), 'class')}, {kind}"
