@@ -36,7 +36,7 @@ def timed(exhibit: Exhibit, dls: DataLoaders) -> tuple[float, Shown, bytes]:
 def test_an_exhibit_finds_what_is_json_and_draws_it_in_two_seconds(exhibit: Exhibit, dls: DataLoaders) -> None:
     draws, constants = torch.get_rng_state(), set[str]()
     seconds, shown, picture = timed(exhibit, dls)
-    if seconds > MOST_SECONDS:  # perhaps it had to load something first, or memory was scarce
+    if seconds > MOST_SECONDS:  # perhaps it had to load something first
         seconds, *_ = timed(exhibit, dls)
     assert seconds <= MOST_SECONDS
     assert json.loads(json.dumps(shown.findings), parse_constant=constants.add)
