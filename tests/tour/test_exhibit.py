@@ -82,7 +82,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_range(digits: DataLoaders
     with pytest.raises(RequestError) as caught:
         EXAMPLE.run(digits, steps=value)
     assert caught.value.message == f"steps is {value!r}"
-    assert caught.value.hint == "expected a number of type int from 1 to 9"
+    assert caught.value.hint == "expected a whole number from 1 to 9"
 
 
 def test_not_a_number_is_refused(digits: DataLoaders) -> None:

@@ -193,21 +193,32 @@ def predict(
 @command.command()
 @click.argument("questions", nargs=-1, type=int)
 @click.option("--data", help="Your own pictures: whatever `train` takes. Else the embedded digits.")
-@click.option("--out", help="A folder for the figures.", default="tour", show_default=True)
+@click.option("--out", help="A folder for the figures.", show_default="tour")
+@click.option("--html", help="A folder for pages instead: one for each question, its figure inside, and index.html.")
 @json_option
 @quiet_option
-def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, quiet: bool) -> None:
+def tour(
+    questions: tuple[int, ...], data: str | None, out: str | None, html: str | None, as_json: bool, quiet: bool
+) -> None:
     """Answer questions of fastbook's chapter 4 by code that runs: all that there are, or those of the given numbers."""
+    if out and html:
+        raise RequestError("--out is given besides --html", hint="leave one out: pages have their figures inside")
     from .terminal import Terminal
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
         with deferred():
             from ..data.dataloaders import DataLoaders
+            from ..data.sources import DIGITS
             from ..tour.show import choose, run_tour
         choose(questions)  # an unknown number is told before anything is read
         dls = DataLoaders.from_source(data, progress=terminal.progress)
-        terminal.toured(run_tour(questions, dls, out))
+        if html:
+            from ..tour.pages import write_tour
+
+            terminal.toured(*write_tour(questions, dls, html, data or DIGITS, terminal.progress))
+        else:
+            terminal.toured(run_tour(questions, dls, out or "tour", terminal.progress))
 
 
 @command.command()

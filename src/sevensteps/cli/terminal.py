@@ -218,13 +218,15 @@ class Terminal:
         self._refused(result.refused, "--json has all")
         return None
 
-    def toured(self, results: Sequence[dict[str, Any]]) -> None:
-        """The exhibits of the tour."""
+    def toured(self, results: Sequence[dict[str, Any]], index: Path | None = None) -> None:
+        """The exhibits of the tour, or where their pages are."""
         from ..tour.show import render
 
         self._close_bar()
         if self.as_json:
-            return self._json({"exhibits": results})
+            return self._json({"exhibits": results} | ({"index": str(index)} if index else {}))
+        if index:
+            return self._head(self.out, "Tour", f"{plural(len(results), 'page')}: open {visible(str(index))}")
         for result in results:
             self.out.print(render(result))
         return None
