@@ -150,28 +150,26 @@ def _draw_folders(dls: DataLoaders, splits: dict[str, tuple[Tensor, Tensor]], fo
 
 def _draw_comprehension(numbers: list[int], pixels: Tensor, names: list[str], wanted: str) -> Figure:
     title = "A list comprehension: for each item, if it passes, the expression"
-    figure, axes = panels(len(numbers), title, rows=6, size=(1.1, 1))
-    steps = (
-        "for n in numbers",
-        "if n % 2 == 1",
-        "2 * n",
-        "for x, y in pairs",
-        f"if y == {plain(wanted, 10)!r}",
-        "255 - x",
-    )
-    for k, step in enumerate(steps):
-        row = axes[k * len(numbers) : (k + 1) * len(numbers)]
-        row[0].set_ylabel(step, rotation=0, ha="right", va="center", family="monospace")
-        for axis, n, x, y in zip(row, numbers, pixels, names, strict=False):
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-            if k % 3 and not (n % 2 == 1 if k < 3 else y == wanted):
-                continue
-            if k < 3:
-                axis.text(0.5, 0.5, str(2 * n if k == 2 else n), ha="center", va="center", fontsize=18)
-            else:
-                show_picture(axis, 255 - x if k == 5 else x)
-                axis.set_title(plain(y, 9) if k == 3 else "", fontsize=8)
+    figure, (axis,) = panels(1, title, size=(len(numbers) + 2, 6.4))
+    steps = {0.0: "for n in numbers", -0.8: "if n % 2 == 1", -1.6: "2 * n",
+             -2.8: "for x, y in pairs", -3.8: f"if y == {plain(wanted, 10)!r}", -4.8: "255 - x"}  # fmt: skip
+    first, second, third, *rest = steps
+    for column, n in enumerate(numbers):
+        odd = n % 2 == 1
+        for height, number in {first: n, second: n, third: 2 * n}.items():
+            axis.text(
+                column, height, str(number) if odd or height == first else "", ha="center", va="center", fontsize=18
+            )
+    for column, (x, y) in enumerate(zip(pixels, names, strict=True)):
+        axis.text(column, rest[0] + 0.5, plain(y, 10), ha="center", fontsize=8)
+        for height, picture in zip(rest, (x, x, 255 - x), strict=True):
+            if y == wanted or height == rest[0]:
+                show_picture(axis, picture)
+                axis.images[-1].set_extent((column - 0.45, column + 0.45, height - 0.45, height + 0.45))
+    axis.set_yticks(list(steps), steps.values(), family="monospace")
+    axis.tick_params(length=0)
+    axis.set(xlim=(-0.5, len(numbers) - 0.5), ylim=(-5.3, 0.4))
+    axis.grid(visible=False)
     return figure
 
 

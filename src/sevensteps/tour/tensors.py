@@ -146,7 +146,7 @@ def view(dls: DataLoaders, picture: Which = 0) -> Shown:
 
 
 @exhibit(29, "What does the @ operator do?")
-def matrix_product(dls: DataLoaders, count: Annotated[int, Between(1, 10)] = 3) -> Shown:
+def matrix_product(dls: DataLoaders, count: Annotated[int, Between(2, 10)] = 3) -> Shown:
     """It multiplies matrices: number i, j of a @ b is row i of a times column j of b, number by number, added up.
 
     So the rows of a must be as long as the columns of b: m × k @ k × n gives m × n, and others are refused. With
@@ -195,14 +195,12 @@ def _draw_rank_3(stack: Tensor, row: int, column: int) -> Figure:
     height, width = stack.shape[1:]
     for k in reversed(range(min(4, len(stack)))):  # the first one in front
         left, bottom = 0.35 * k * width, 0.35 * k * height
-        where = (left, left + width, bottom, bottom + height)
-        axes[0].imshow(stack[k], cmap="gray", vmin=0, vmax=255, extent=where, zorder=-k)
+        show_picture(axes[0], stack[k], f"stack: rank 3\n{_shape(stack)}")
+        axes[0].images[-1].set_extent((left, left + width, bottom, bottom + height))
     axes[0].autoscale()
-    axes[0].axis("off")
-    axes[0].set_title(f"stack: rank 3\n{_shape(stack)}", fontsize=10)
     show_picture(axes[1], stack[0], f"stack[0]: rank 2, a picture\n{_shape(stack[0])}")
     axes[1].axhline(row, color="C0", linewidth=2)
-    axes[2].plot(stack[0, row], "C0.-")
+    axes[2].plot(stack[0, row].tolist(), "C0.-")
     axes[2].set_title(f"stack[0, {row}]: rank 1, a row\n{width}", fontsize=10)
     axes[2].set(xlabel="column", ylabel="brightness", ylim=(-10, 350), yticks=(0, 50, 100, 150, 200, 255))
     number = stack[0, row, column].item()
@@ -210,11 +208,8 @@ def _draw_rank_3(stack: Tensor, row: int, column: int) -> Figure:
         axis.plot(column, y, "C1o", markersize=8)
     label = f"stack[0, {row}, {column}]: rank 0,\nthe number {number:.0f}"
     axes[2].text(0.5, 0.97, label, transform=axes[2].transAxes, color="C1", ha="center", va="top")
-    axes[3].imshow(stack[:, row], cmap="gray", vmin=0, vmax=255, aspect="auto")
-    axes[3].set_title(f"stack[:, {row}]: rank 2, row {row} of each\n{_shape(stack[:, row])}", fontsize=10)
-    axes[3].set(xlabel="column", ylabel="picture")
-    axes[3].locator_params(integer=True)
-    axes[3].grid(visible=False)
+    show_picture(axes[3], stack[:, row], f"stack[:, {row}]: rank 2, row {row} of each\n{_shape(stack[:, row])}")
+    axes[3].set(xlabel="column", ylabel="picture", aspect="auto")
     return figure
 
 

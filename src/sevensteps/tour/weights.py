@@ -38,7 +38,7 @@ def initial_weights(
         return spread * torch.randn(rows, columns, generator=generator(seed, "tour"), dtype=torch.float64)
 
     def equal(value: float) -> tuple[Tensor, Tensor]:
-        return torch.full((n, hidden), value).double(), torch.full((hidden, 1), value).double()
+        return data.x.new_full((n, hidden), value), data.x.new_full((hidden, 1), value)
 
     def network(first: Tensor, second: Tensor) -> Tensor:
         return F.relu(x @ first) @ second
@@ -59,7 +59,7 @@ def initial_weights(
     at_random = draws(n, hidden, (2 / n) ** 0.5, 0), draws(hidden, 1, (2 / hidden) ** 0.5, 1)
     starts = {"all 0": equal(0.0), "all 0.1": equal(0.1), "random": at_random}
     losses = {name: train(network, *weights) for name, weights in starts.items()}
-    losses["all 0, one linear layer"] = train(lambda w: x @ w, torch.zeros(n, 1, dtype=torch.float64))
+    losses["all 0, one linear layer"] = train(lambda w: x @ w, data.x.new_zeros(n, 1))
     units = {name: first.detach().T for name, (first, _) in starts.items()}
 
     sizes: dict[str, list[float]] = {}
@@ -96,8 +96,9 @@ def automatic_gradients(dls: DataLoaders, hidden: Annotated[int, Between(1, 100)
     }
     compared = {}
     for name, (loss, by_hand) in on_paper.items():
-        (by_torch,) = torch.autograd.grad(loss(w), w)
-        compared[name] = (by_torch[:, 0], by_hand[:, 0])
+        w.grad = None
+        loss(w).backward()
+        compared[name] = (grad_of(w)[:, 0], by_hand[:, 0])
 
     shapes = [(x.shape[1], hidden), (hidden, hidden), (hidden, hidden), (hidden, 1)]
     sizes = [rows * columns for rows, columns in shapes]
@@ -118,8 +119,7 @@ def automatic_gradients(dls: DataLoaders, hidden: Annotated[int, Between(1, 100)
     findings = {
         "largest_gradient": {name: by_torch.abs().max().item() for name, (by_torch, _) in compared.items()},
         "largest_difference": {name: (a - b).abs().max().item() for name, (a, b) in compared.items()},
-        "weights_of_the_network": len(weights), "weights_tried": len(some), "backward_calls": 1,
-        "predictions_to_try_all": 2 * len(weights),
+        "weights_of_the_network": len(weights), "weights_tried": len(some), "predictions_to_try_all": 2 * len(weights),
     }  # fmt: skip
     return Shown(findings, _draw_compared(compared, len(weights)))
 
@@ -189,7 +189,8 @@ def backward(dls: DataLoaders) -> Shown:
         for behind, _ in node.next_functions:
             if behind is not None:  # the pictures need no gradient
                 ways.append((name(node), name(behind)))
-                waiting += [] if behind in waiting else [behind]
+                if behind not in waiting:
+                    waiting.append(behind)
 
     before = w.detach().clone()
     returned = loss.backward(retain_graph=True)
@@ -216,7 +217,8 @@ def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[
     for axis, name in zip(axes[1:], ("all 0.1", "random"), strict=False):
         tiles = units[name][:9].view(-1, *shape).mean(1)  # over the channels
         tiles = F.pad(tiles, (0, 1, 0, 1), value=float("nan")).unflatten(0, (3, 3))  # row × column × height × width
-        title = f"started {name}, after training:\n{found['different_units'][name]} different of {found['hidden_units']} units"
+        different, hidden = found["different_units"][name], found["hidden_units"]
+        title = f"started {name}, after training:\n{different} different of {hidden} units"
         image = tiles.transpose(1, 2).flatten(2).flatten(0, 1)
         show_picture(axis, image, title, high=image.nan_to_num().abs().max().item(), signed=True)
     for (name, sizes), style in zip(
