@@ -77,7 +77,7 @@ def list_comprehension(dls: DataLoaders, most: Annotated[int, Between(5, 12)] = 
     by_mask = 255 - pixels[some][torch.tensor([y == wanted for y in names])]
     findings = {
         "numbers": numbers, "odd_ones_doubled": doubled, "a_loop_gives_the_same": by_loop == doubled,
-        "odd_after_doubling": [m for m in [2 * n for n in numbers] if m % 2 == 1],
+        "odd_ones_after_doubling": len([m for m in [2 * n for n in numbers] if m % 2 == 1]),
         "negative_ones": [2 * n for n in [-3, -2, -1] if n % 2 == 1],
         "classes": names, "wanted": wanted, "negatives": len(negatives),
         "a_mask_gives_the_same": torch.equal(torch.stack(negatives), by_mask),
@@ -128,9 +128,8 @@ def _draw_folders(dls: DataLoaders, splits: dict[str, tuple[Tensor, Tensor]], fo
     vocab = dls.vocab or []
     columns = min(4, len(vocab)) + 1
     figure, axes = panels(columns, "A picture's folders say its split and its class", rows=2, size=(2.3, 2.7))
-    for (split, (pixels, labels)), *row, bars in zip(
-        splits.items(), *(axes[k::columns] for k in range(columns)), strict=True
-    ):
+    for k, (split, (pixels, labels)) in enumerate(splits.items()):
+        *row, bars = axes[k * columns : (k + 1) * columns]
         for label, (axis, name) in enumerate(zip(row, vocab, strict=False)):
             mine = pixels[labels == label]
             show_picture(axis, mine[0] if len(mine) else torch.zeros(1, 1), f"{split}/{plain(name, 14)}/")
@@ -155,11 +154,9 @@ def _draw_comprehension(numbers: list[int], pixels: Tensor, names: list[str], wa
              -2.8: "for x, y in pairs", -3.8: f"if y == {plain(wanted, 10)!r}", -4.8: "255 - x"}  # fmt: skip
     first, second, third, *rest = steps
     for column, n in enumerate(numbers):
-        odd = n % 2 == 1
         for height, number in {first: n, second: n, third: 2 * n}.items():
-            axis.text(
-                column, height, str(number) if odd or height == first else "", ha="center", va="center", fontsize=18
-            )
+            if n % 2 == 1 or height == first:
+                axis.text(column, height, str(number), ha="center", va="center", fontsize=18)
     for column, (x, y) in enumerate(zip(pixels, names, strict=True)):
         axis.text(column, rest[0] + 0.5, plain(y, 10), ha="center", fontsize=8)
         for height, picture in zip(rest, (x, x, 255 - x), strict=True):
@@ -189,7 +186,6 @@ def _draw_pairs(vocab: list[str], dset: list[tuple[Tensor, int]], xb: Tensor, yb
         show_picture(axis, x, f"xb[{i}], yb[{i}] = {y}")
     classes = {y for _, y in dset[:columns]} | set(yb.tolist())
     names = ", ".join(f"{y} is {plain(vocab[y], 10)}" for y in sorted(classes))
-    figure.supxlabel(
-        f"x is a picture, xb a batch of them; the target is the number of its class:\n{names}", fontsize=10
-    )
+    what = "x is a picture, xb a batch of them; the target is the number of its class"
+    figure.supxlabel(f"{what}:\n{names}", fontsize=10)
     return figure

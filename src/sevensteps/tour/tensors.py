@@ -219,14 +219,7 @@ def _draw_ranks(tensors: dict[str, Tensor]) -> Figure:
     longest = max(max(tensor.shape, default=1) for tensor in tensors.values())
     for (name, tensor), top, bars in zip(tensors.items(), axes, axes[len(tensors) :], strict=False):
         is_flat = name.startswith("batch")
-        image = (
-            tensor.view(1, -1).expand(-(-tensor.numel() // 8), -1) if tensor.ndim < 2 else tensor
-        )  # so that a row is seen
-        show_picture(
-            top,
-            _mosaic(tensor) if tensor.ndim == 4 else image[:, :: 1 + tensor.shape[-1] // 2000] if is_flat else image,
-            name,
-        )
+        show_picture(top, _image(tensor), name)
         top.set_aspect("auto" if is_flat else "equal")
         top.spines[:].set_visible(True)
         bars.bar(range(tensor.ndim), list(tensor.shape), color="C0", width=0.6)
@@ -240,10 +233,14 @@ def _draw_ranks(tensors: dict[str, Tensor]) -> Figure:
     return figure
 
 
-def _mosaic(batch: Tensor) -> Tensor:
-    """Some pictures of a batch (N×C×H×W) beside and below each other, as one (C×H×W)."""
-    side, gap = min(3, math.isqrt(len(batch))), 1 + batch.shape[3] // 40
-    grid: Tensor = F.pad(batch[: side * side], (0, gap, 0, gap), value=255).unflatten(0, (side, side))
+def _image(tensor: Tensor) -> Tensor:
+    """What can be seen of a tensor of any rank: a row as a strip, of a batch (N×C×H×W) some pictures as one (C×H×W)."""
+    if tensor.ndim < 2:
+        return tensor.view(1, -1).expand(-(-tensor.numel() // 8), -1)
+    if tensor.ndim < 4:
+        return tensor[..., :: 1 + tensor.shape[-1] // 2000]
+    side, gap = min(3, math.isqrt(len(tensor))), 1 + tensor.shape[3] // 40
+    grid: Tensor = F.pad(tensor[: side * side], (0, gap, 0, gap), value=255).unflatten(0, (side, side))
     return grid.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)[:, :-gap, :-gap]
 
 

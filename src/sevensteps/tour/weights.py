@@ -130,14 +130,16 @@ def bias(dls: DataLoaders, brighter: Annotated[float, Between(-1, 1)] = 0) -> Sh
 
     Without it a black picture, all of whose x are 0, has a score of 0 with any weights: the line of the scores goes
     through the origin. A pixel's brightness is never below 0, so by one pixel alone no two classes could be told apart:
-    all the scores would have one sign. With b the line crosses 0 where it fits best, as if all pictures had been made
-    brighter or darker by the best amount; how bright they are as a whole (`brighter` is added, 0 to 1) no longer
+    all scores would have one sign, or be 0. With b the line crosses 0 where it fits best, as if all pictures had been
+    made brighter or darker by the best amount; how bright they are as a whole (`brighter` is added, 0 to 1) no longer
     matters. b is also the weight of an input that is always 1, for which other pixels can stand in, in part.
     """
     data = TwoClasses.of(dls)
     x, target = (data.x * data.x.shape[1] ** 0.5 + 1) / 2, 2 * data.y[:, None] - 1  # black is 0; the classes +1 and -1
     of_one, of_other = x[data.y == 1], x[data.y == 0]
-    apart = (of_one.mean(0) - of_other.mean(0)).abs() / (of_one.std(0) + of_other.std(0) + 1e-6)
+    apart = (of_one.mean(0) - of_other.mean(0)).abs() / (
+        of_one.std(0, correction=0) + of_other.std(0, correction=0) + 1e-6
+    )
     pixel = int(apart.argmax())  # the one by which the classes differ most
     shifts = torch.linspace(-1, 1, 201, dtype=torch.float64)
 
@@ -209,8 +211,9 @@ def backward(dls: DataLoaders) -> Shown:
 
 def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[int, ...]) -> Figure:
     figure, axes = panels(4, "Weights start at random, and with a spread that fits", size=(3.8, 3.6))
-    for (name, losses), style in zip(found["loss"].items(), ("C7", "C1", "C0", "C7:"), strict=True):
-        axes[0].plot(losses, style, label=name)
+    losses, sizes = found["loss"], found["root_mean_square_after_each_layer"]
+    for name, style in zip(losses, ("C7", "C1", "C0", "C7:"), strict=True):
+        axes[0].plot(losses[name], style, label=name)
     axes[0].legend(fontsize=8)
     axes[0].set_title("the loss, by how the weights start", fontsize=10)
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, 0.8))
@@ -221,10 +224,8 @@ def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[
         title = f"started {name}, after training:\n{different} different of {hidden} units"
         image = tiles.transpose(1, 2).flatten(2).flatten(0, 1)
         show_picture(axis, image, title, high=image.nan_to_num().abs().max().item(), signed=True)
-    for (name, sizes), style in zip(
-        found["root_mean_square_after_each_layer"].items(), ("C7.-", "C0.-", "C1.-"), strict=True
-    ):
-        axes[3].semilogy(sizes, style, label=name)
+    for name, style in zip(sizes, ("C7.-", "C0.-", "C1.-"), strict=True):
+        axes[3].semilogy(sizes[name], style, label=name)
     axes[3].legend(fontsize=8, title="spread of the weights")
     axes[3].set_title("half the spread vanishes, twice explodes", fontsize=10)
     axes[3].set(xlabel="layer", ylabel="root mean square; of the input it is 1")
@@ -233,14 +234,15 @@ def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[
 
 def _draw_compared(compared: dict[str, tuple[Tensor, Tensor]], weights: int) -> Figure:
     figure, axes = panels(3, "Torch's gradients are those of pen and paper, and go on where paper ends", size=(4, 3.8))
-    titles = ("squared error: on paper\n2 · xᵀ(xw − y) / n", "mnist_loss: on paper\nxᵀ((1 − 2y) · p · (1 − p)) / n",
-              f"a network of {weights:,} weights:\n100 of them, raised and lowered")  # fmt: skip
-    for axis, title, how, (ours, theirs) in zip(
-        axes, titles, ("by hand", "by hand", "by trying"), compared.values(), strict=True
-    ):
-        high = ours.abs().max().item()
-        draw(axis, title, "gradient by backward", f"gradient {how}", ([-high, high], [-high, high], "C7", "equal"),
-             (ours, theirs, "C0.", "one weight each"))  # fmt: skip
+    titles = {
+        "squared error: on paper\n2 · xᵀ(xw − y) / n": "by hand",
+        "mnist_loss: on paper\nxᵀ((1 − 2y) · p · (1 − p)) / n": "by hand",
+        f"a network of {weights:,} weights:\n100 of them, raised and lowered": "by trying",
+    }
+    for axis, (title, how), (ours, theirs) in zip(axes, titles.items(), compared.values(), strict=True):
+        ends = [-ours.abs().max().item(), ours.abs().max().item()]
+        draw(axis, title, "gradient by backward", f"gradient {how}",
+             (ends, ends, "C7", "equal"), (ours, theirs, "C0.", "one weight each"))  # fmt: skip
         axis.locator_params(nbins=4)
     return figure
 
