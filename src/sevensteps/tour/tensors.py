@@ -146,7 +146,7 @@ def view(dls: DataLoaders, picture: Which = 0) -> Shown:
 
 
 @exhibit(29, "What does the @ operator do?")
-def matrix_product(dls: DataLoaders, count: Annotated[int, Between(2, 10)] = 3) -> Shown:
+def matrix_product(dls: DataLoaders, count: Annotated[int, Between(2, 6)] = 3) -> Shown:
     """It multiplies matrices: number i, j of a @ b is row i of a times column j of b, number by number, added up.
 
     So the rows of a must be as long as the columns of b: m × k @ k × n gives m × n, and others are refused. With

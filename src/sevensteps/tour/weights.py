@@ -125,7 +125,7 @@ def automatic_gradients(dls: DataLoaders, hidden: Annotated[int, Between(1, 100)
 
 
 @exhibit(28, "What are the bias parameters, and why do we need them?")
-def bias(dls: DataLoaders, brighter: Annotated[float, Between(-1, 1)] = 0) -> Shown:
+def bias(dls: DataLoaders, brighter: Annotated[float, Between(-0.5, 0.5)] = 0) -> Shown:
     """The b in x @ w + b: a number added to the score, whatever the picture. It is trained as the weights are.
 
     Without it a black picture, all of whose x are 0, has a score of 0 with any weights: the line of the scores goes
@@ -267,8 +267,12 @@ def _draw_bias(found: dict[str, Any], data: TwoClasses, x: Tensor, shifts: Tenso
         axes[2].plot(ends, one["weight"] * ends + one["bias"], style, linewidth=2.5, label=label)
         axes[3].plot(shifts, losses[name], style, linewidth=2.5, label=f"{name} bias")
     axes[2].axhline(0, color="black", linewidth=0.8)
-    axes[2].set(xlabel="brightness of the pixel, 0 to 1", ylabel="score; the classes are +1 and -1", ylim=(-2.2, 2.2))
-    axes[2].set_title("without it, the line starts at the origin", fontsize=10)
+    axes[2].set(
+        xlabel="brightness of the pixel: 0 is black, 1 white",
+        ylabel="score; the classes are +1 and -1",
+        ylim=(-2.2, 2.2),
+    )
+    axes[2].set_title("without it, the line goes through the origin", fontsize=10)
     axes[3].set(xlabel="added to the brightness of all pictures", ylabel="mean squared error")
     axes[3].set_title("without it, the brightness as a whole matters", fontsize=10)
     axes[2].legend(fontsize=7, ncol=2)
