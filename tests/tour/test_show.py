@@ -17,7 +17,7 @@ from sevensteps.errors import RequestError
 from sevensteps.tour.exhibit import EXHIBITS, Exhibit, Shown
 from sevensteps.tour.show import choose, contents, render, run_exhibit, run_tour
 
-HERE = (1, 3, 7, 8, 10, 14, 17, 18, 20, 21, 31, 34)
+HERE = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 15, 17, 18, 19, 20, 21, 26, 27, 28, 29, 30, 31, 34)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_exhibits_come_in_the_order_that_was_asked_for(digits: DataLoaders) 
 def test_an_unknown_number_is_refused_before_anything_runs(digits: DataLoaders, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="the tour has no exhibit 99") as caught:
         run_tour([34, 99], digits, tmp_path / "tour")
-    assert caught.value.hint == "it has 1, 3, 7, 8, 10, 14, 17, 18, 20, 21, 31, 34"
+    assert caught.value.hint == f"it has {', '.join(map(str, HERE))}"
     assert not (tmp_path / "tour").exists()
 
 

@@ -276,3 +276,12 @@ def grad_of(weights: Tensor) -> Tensor:
     """The gradient that `backward` has left."""
     assert weights.grad is not None
     return weights.grad
+
+
+def refusal(action: Callable[[], Any]) -> str:
+    """What torch says when it refuses to do this, in one line; nothing where it does it."""
+    try:
+        action()
+    except RuntimeError as error:
+        return str(error).partition("\n")[0].partition(". ")[0]
+    return ""

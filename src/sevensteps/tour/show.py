@@ -13,7 +13,7 @@ from ..data.dataloaders import DataLoaders
 from ..errors import RequestError
 from ..files import make_folder, write_bytes
 from ..words import visible
-from . import learning, pixels  # noqa: F401 - importing them puts their exhibits into EXHIBITS
+from . import datasets, learning, pixels, tensors, weights  # noqa: F401 - importing them puts their exhibits into EXHIBITS
 from .exhibit import EXHIBITS, Exhibit
 
 if TYPE_CHECKING:
@@ -139,20 +139,27 @@ def as_text(value: Any) -> str:
     ('0.1235', '0.5, 0.5, 0.5', '0, 1, 2, … 99 (100 values)')
     >>> as_text({"a": 1, "b": None}), as_text(True)
     ('a 1, b none', 'yes')
+    >>> as_text({"shape": [2, 3]}), as_text([[1, 2], [3, 4]])
+    ('shape (2, 3)', '(1, 2), (3, 4)')
     """
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{visible(str(name)).replace('_', ' ')} {as_text(one)}" for name, one in value.items())
+        between = "\n" if any(isinstance(one, Mapping) for one in value.values()) else ", "
+        return between.join(f"{visible(str(name)).replace('_', ' ')} {_inside(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         if any(isinstance(one, Mapping) for one in value):
             return "\n".join(map(as_text, value))
         if len(value) > MOST_SHOWN:
-            return f"{', '.join(map(as_text, value[:3]))}, … {as_text(value[-1])} ({len(value)} values)"
-        return ", ".join(map(as_text, value))
+            return f"{', '.join(map(_inside, value[:3]))}, … {_inside(value[-1])} ({len(value)} values)"
+        return ", ".join(map(_inside, value))
     return visible(str(value))
+
+
+def _inside(value: Any) -> str:
+    return f"({as_text(value)})" if isinstance(value, list | tuple) else as_text(value)
 
 
 def _finite(value: Any) -> Any:
