@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.models.networks import count_parameters
 from sevensteps.tour.activations import ACTIVATIONS, activation, depth, relu_twice
-from sevensteps.tour.exhibit import EXHIBITS, TwoClasses
+from sevensteps.tour.classes import TwoClasses
+from sevensteps.tour.exhibit import EXHIBITS
 
 NUMBERS = (35, 36, 37)
 

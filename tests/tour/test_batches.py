@@ -12,7 +12,8 @@ import torch.utils.data
 from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.tour.batches import data_loader, mini_batches
-from sevensteps.tour.exhibit import EXHIBITS, TwoClasses, pictures
+from sevensteps.tour.classes import TwoClasses
+from sevensteps.tour.exhibit import EXHIBITS, pictures
 
 
 @pytest.mark.parametrize("number", [13, 24])

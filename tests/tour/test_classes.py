@@ -1,4 +1,4 @@
-"""Small pictures of all classes, for exhibits that train networks."""
+"""Small pictures of two classes and of all, for exhibits that train on them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,39 @@ import torch
 
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.errors import RequestError
-from sevensteps.tour.classes import MOST, AllClasses
+from sevensteps.tour.classes import MOST, AllClasses, TwoClasses
 from sevensteps.tour.exhibit import pictures
+
+
+def test_two_classes_are_the_first_two_and_the_first_is_1(digits: DataLoaders) -> None:
+    data = TwoClasses.of(digits)
+    labels = pictures(digits)[1]
+    assert data.names == ["0", "1"]
+    assert int(data.y.sum()) == int((labels == 0).sum())
+    assert int((1 - data.y).sum()) == int((labels == 1).sum())
+    assert data.x.norm(dim=1).max() <= 1
+
+
+def test_two_classes_of_many_pictures_keep_some_of_each() -> None:
+    pixels = torch.randint(0, 256, (1000, 3, 30, 20), dtype=torch.uint8)
+    labels = ["rare"] * 2 + ["usual"] * 998
+    data = TwoClasses.of(DataLoaders.from_arrays(pixels, labels, valid=(pixels[:5], labels[:5])))
+    assert (int(data.y.sum()), int((1 - data.y).sum()), data.shape) == (2, 143, (3, 6, 6))
+
+
+def test_two_classes_say_so_where_one_of_them_is_missing() -> None:
+    pixels = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
+    dls = DataLoaders.from_arrays(pixels, list("abcabc"), valid=(pixels[:2], ["a", "c"]))
+    with pytest.raises(RequestError, match="the split 'valid' has no pictures of both 'a' and 'b'"):
+        TwoClasses.of(dls, "valid")
+
+
+def test_random_weights_are_the_same_every_time_and_move_no_generator(digits: DataLoaders) -> None:
+    before = torch.get_rng_state()
+    data = TwoClasses.of(digits)
+    assert torch.equal(data.random(3), data.random(3))
+    assert not torch.equal(data.random(3), data.random(3, seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_all_classes_have_about_as_many_pictures(digits: DataLoaders) -> None:

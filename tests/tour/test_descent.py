@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sevensteps.data.dataloaders import DataLoaders
+from sevensteps.tour.classes import TwoClasses
 from sevensteps.tour.descent import new_weights, sgd
-from sevensteps.tour.exhibit import EXHIBITS, TwoClasses
+from sevensteps.tour.exhibit import EXHIBITS
 from sevensteps.training.optimizers import SGD
 
 NUMBERS = (12, 23)

@@ -18,12 +18,12 @@ from sevensteps.tour.exhibit import (
     Control,
     Exhibit,
     Shown,
-    TwoClasses,
     exhibit,
     panels,
     pick,
     pictures,
     plain,
+    refusal,
     show_picture,
 )
 
@@ -82,7 +82,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_range(digits: DataLoaders
     with pytest.raises(RequestError) as caught:
         EXAMPLE.run(digits, steps=value)
     assert caught.value.message == f"steps is {value!r}"
-    assert caught.value.hint == "expected a number of type int from 1 to 9"
+    assert caught.value.hint == "expected a whole number from 1 to 9"
 
 
 def test_not_a_number_is_refused(digits: DataLoaders) -> None:
@@ -138,37 +138,6 @@ def test_a_picture_that_is_not_there_is_refused_with_the_range() -> None:
     assert caught.value.hint == "expected 0 to 4"
 
 
-def test_two_classes_are_the_first_two_and_the_first_is_1(digits: DataLoaders) -> None:
-    data = TwoClasses.of(digits)
-    labels = pictures(digits)[1]
-    assert data.names == ["0", "1"]
-    assert int(data.y.sum()) == int((labels == 0).sum())
-    assert int((1 - data.y).sum()) == int((labels == 1).sum())
-    assert data.x.norm(dim=1).max() <= 1
-
-
-def test_two_classes_of_many_pictures_keep_some_of_each() -> None:
-    pixels = torch.randint(0, 256, (1000, 3, 30, 20), dtype=torch.uint8)
-    labels = ["rare"] * 2 + ["usual"] * 998
-    data = TwoClasses.of(DataLoaders.from_arrays(pixels, labels, valid=(pixels[:5], labels[:5])))
-    assert (int(data.y.sum()), int((1 - data.y).sum()), data.shape) == (2, 143, (3, 6, 6))
-
-
-def test_two_classes_say_so_where_one_of_them_is_missing() -> None:
-    pixels = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
-    dls = DataLoaders.from_arrays(pixels, list("abcabc"), valid=(pixels[:2], ["a", "c"]))
-    with pytest.raises(RequestError, match="the split 'valid' has no pictures of both 'a' and 'b'"):
-        TwoClasses.of(dls, "valid")
-
-
-def test_random_weights_are_the_same_every_time_and_move_no_generator(digits: DataLoaders) -> None:
-    before = torch.get_rng_state()
-    data = TwoClasses.of(digits)
-    assert torch.equal(data.random(3), data.random(3))
-    assert not torch.equal(data.random(3), data.random(3, seed=1))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_a_class_name_with_mathematics_or_control_characters_can_be_drawn() -> None:
     figure, (axis,) = panels(1, plain("$x^$"))
     show_picture(axis, torch.zeros(1, 2, 2), plain("$\\frac$ \x1b[2J \udcff"))
@@ -182,6 +151,13 @@ def test_a_signed_picture_is_drawn_around_zero_in_one_channel() -> None:
     image = axis.images[0]
     assert image.get_clim() == (-2, 2)
     assert image.get_array().tolist() == [[-1.0, 1.0]]  # type: ignore[union-attr]
+
+
+def test_a_refusal_is_torchs_message_in_one_line_and_nothing_where_it_works() -> None:
+    two, three = torch.zeros(2), torch.zeros(3)
+    assert refusal(lambda: two + three).startswith("The size of tensor a (2) must match the size of tensor b (3)")
+    assert "\n" not in refusal(lambda: two @ three)
+    assert refusal(lambda: two + two) == ""
 
 
 def test_figures_do_not_touch_pyplots_state() -> None:

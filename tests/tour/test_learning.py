@@ -9,7 +9,8 @@ import torch
 
 from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.dataloaders import DataLoaders
-from sevensteps.tour.exhibit import EXHIBITS, TwoClasses
+from sevensteps.tour.classes import TwoClasses
+from sevensteps.tour.exhibit import EXHIBITS
 from sevensteps.tour.learning import accuracy_as_loss, gradient, learning_rates, relu, seven_steps, sigmoid, zeroing
 from sevensteps.training.losses import mnist_loss
 from sevensteps.training.metrics import batch_accuracy

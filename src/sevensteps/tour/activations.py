@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ from ..models.networks import count_parameters
 from ..randomness import torch_seeded
 from ..training.metrics import accuracy
 from ..training.optimizers import AdamW
-from .classes import AllClasses
-from .exhibit import Between, Shown, TwoClasses, draw, exhibit, panels, percent, table
+from .classes import AllClasses, TwoClasses
+from .exhibit import Between, Shown, draw, exhibit, panels, percent, refusal, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,17 +112,11 @@ def relu_twice(dls: DataLoaders, hidden: Annotated[int, Between(1, 200)] = 30) -
     heard: list[Tensor] = []
     stacked[1].register_forward_hook(lambda module, inputs, output: heard.append(output.detach()))
     answers = [network(data.x).detach() for network in (written, stacked)]
-    in_sequential: Any = nn.Sequential
-    try:
-        in_sequential(F.relu)
-        refused = ""
-    except TypeError as error:
-        refused = str(error)
-    called: Any = nn.ReLU
+    sequential, called = cast(Any, nn.Sequential), cast(Any, nn.ReLU)  # for misuse
     findings = {
         "same_numbers": torch.equal(*results), "same_gradients": torch.equal(*grads),
         "same_answers": torch.equal(*answers), "parameters": len(list(nn.ReLU().parameters())),
-        "nn.Sequential(F.relu)": refused, "F.relu(x) is a": type(F.relu(scores)).__name__,
+        "nn.Sequential(F.relu)": refusal(lambda: sequential(F.relu)), "F.relu(x) is a": type(F.relu(scores)).__name__,
         "nn.ReLU(x) is a": type(called(scores)).__name__,
         "children_with_F.relu": [type(child).__name__ for child in written.children()],
         "children_with_nn.ReLU": [type(child).__name__ for child in stacked.children()],

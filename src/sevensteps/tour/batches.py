@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from .exhibit import Between, Shown, TwoClasses, draw, exhibit, panels, percent, pictures
+from .classes import TwoClasses
+from .exhibit import Between, Shown, draw, exhibit, panels, percent, pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,26 +1,81 @@
-"""All classes of the user's pictures, made small enough for exhibits that train networks."""
+"""The user's pictures by their classes, two or all of them, small enough for exhibits that train on them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from ..randomness import torch_seeded
+from ..data.pictures import PictureSet
+from ..errors import RequestError
+from ..randomness import generator, torch_seeded
 from ..training.learner import Learner
-from .exhibit import collection_of, members_of, plain, shrunk
+from .exhibit import collection_of, plain
 
-MOST = 600  # pictures of a split, or a few more
+SIDE_GREY, SIDE_COLOUR, MOST_PICTURES = 10, 6, 150  # of each class; so little that torch needs one core only
+MOST = 600  # pictures of all classes, or a few more
+
+
+class TwoClasses(NamedTuple):
+    """Is it the first class or the second? For a linear model: one score and a sigmoid decide between two.
+
+    `x` (float64, N×features) are pictures averaged down to 10 × 10, in colour 6 × 6, none longer than 1; `y`
+    (float64, N) is 1 for the first class and 0 for the second.
+    """
+
+    x: Tensor
+    y: Tensor
+    names: list[str]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
+        """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
+        collection = collection_of(dls, split)
+        members = _members(collection, (0, 1), MOST_PICTURES)
+        if not all(map(len, members)):
+            classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
+            raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
+        chosen = torch.cat(members)
+        x = _shrunk(collection.pixels_of(chosen)).double()
+        names = [plain(name) for name in (dls.vocab or [])[:2]]
+        flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
+        return cls(flat, (collection.labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
+
+    def random(self, columns: int = 1, seed: int = 0) -> Tensor:
+        """Random weights, features × columns, the same ones every time."""
+        return torch.randn(self.x.shape[1], columns, generator=generator(seed, "tour"), dtype=torch.float64)
+
+    def loss(self, weights: Tensor) -> Any:  # a tensor, whose backward torch gives no types
+        """`mnist_loss` of each column of `weights` (features × columns) by itself."""
+        probs = (self.x @ weights).sigmoid()
+        return torch.where(self.y[:, None] == 1, 1 - probs, probs).mean(0)
+
+    def squared_error(self, weights: Tensor) -> Any:
+        """The mean of (score - y)² of each column of `weights`; it curves by `curvatures` everywhere."""
+        return (self.x @ weights - self.y[:, None]).square().mean(0)
+
+    @property
+    def curvatures(self) -> tuple[Tensor, Tensor]:
+        """Of the squared error: how much it curves, least first, and the directions in which it does, as columns."""
+        values, directions = torch.linalg.eigh(2 * self.x.T @ self.x / len(self.x))
+        return values, directions
+
+    def accuracy(self, weights: Tensor) -> Tensor:
+        """The fraction of pictures that each column of `weights` (features × columns) names rightly."""
+        return ((self.x @ weights > 0) == (self.y[:, None] == 1)).double().mean(0)
 
 
 class AllClasses(NamedTuple):
     """Which class is it? For a small network, with a score for each class.
 
-    `x` (float32, N×features) are training pictures, `shrunk`, each feature less its mean and divided by its spread;
+    `x` (float32, N×features) are training pictures averaged down as for two, each feature less its mean and divided by its spread;
     `y` (int64, N) are their labels. `valid_x` and `valid_y` are the same of validation pictures, whose pixels are
     `valid_pixels` (uint8, N×C×H×W).
     """
@@ -39,10 +94,10 @@ class AllClasses(NamedTuple):
         pixels, labels = [], []
         for split in ("train", "valid"):
             collection = collection_of(dls, split)
-            chosen = torch.cat(members_of(collection, range(len(names)), -(-MOST // len(names))))
+            chosen = torch.cat(_members(collection, range(len(names)), -(-MOST // len(names))))
             pixels.append(collection.pixels_of(chosen))
             labels.append(collection.labels[chosen])
-        x, valid_x = (shrunk(part).flatten(1) for part in pixels)
+        x, valid_x = (_shrunk(part).flatten(1) for part in pixels)
         mean, spread = x.mean(0), x.std(0) + 0.1  # a pixel that is the same in all pictures has no spread
         return cls((x - mean) / spread, labels[0], (valid_x - mean) / spread, labels[1], pixels[1], names)
 
@@ -61,3 +116,15 @@ class AllClasses(NamedTuple):
     def learner(self, model: nn.Module, **options: Any) -> Learner:
         """A `Learner` of the `loaders` that prints nothing, and uses as many threads as the rest of the exhibit."""
         return Learner(self.loaders(), model, device="cpu", threads=torch.get_num_threads(), quiet=True, **options)
+
+
+def _members(collection: PictureSet, classes: Iterable[int], most: int) -> list[Tensor]:
+    """The indices of each class's pictures; of many, every so many."""
+    members = [(collection.labels == label).nonzero().flatten() for label in classes]
+    return [mine[:: max(1, -(-len(mine) // most))] for mine in members]
+
+
+def _shrunk(pixels: Tensor) -> Tensor:
+    """Pictures (uint8, N×C×H×W) averaged down to 10 × 10 at most, in colour 6 × 6: float32, 0 to 1."""
+    side = min(SIDE_GREY if pixels.shape[1] == 1 else SIDE_COLOUR, *pixels.shape[2:])
+    return F.adaptive_avg_pool2d(pixels.float(), side) / 255

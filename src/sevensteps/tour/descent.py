@@ -11,7 +11,8 @@ from torch import Tensor
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
 from ..training.optimizers import SGD, BasicOptim
-from .exhibit import Between, Shown, TwoClasses, draw, exhibit, panels, percent, show_picture
+from .classes import TwoClasses
+from .exhibit import Between, Shown, draw, exhibit, panels, percent, refusal, show_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,11 +109,6 @@ def new_weights(
     down, up = by_hand(lambda w, grad: w - lr * grad), by_hand(lambda w, grad: w + lr * grad)
     rounded_once = by_hand(lambda w, grad: torch.sub(w, grad, alpha=lr))[:, -1:]
     watched, grad = start.clone().requires_grad_(), gradient(start)
-    try:
-        watched -= lr * grad
-        refused = ""
-    except RuntimeError as error:
-        refused = str(error)
     lrs = torch.logspace(-2, 3, 41, dtype=torch.float64)
     kept = (data.loss(start) - data.loss(start - lrs * grad)) / (lrs * grad.square().sum())
     findings = {
@@ -120,7 +116,8 @@ def new_weights(
         "same_bits_as_BasicOptim": torch.equal(by_optimizer(BasicOptim), down[:, -1:]),
         "rounded_once_same_bits_as_SGD": torch.equal(by_optimizer(SGD), rounded_once),
         "rounding_changes_weights_by": (down[:, -1:] - rounded_once).abs().max().item(),
-        "share_of_the_promised_fall": dict(zip(lrs[::8].tolist(), kept[::8].tolist(), strict=True)), "refused": refused,
+        "share_of_the_promised_fall": dict(zip(lrs[::8].tolist(), kept[::8].tolist(), strict=True)),
+        "refused": refusal(lambda: watched.sub_(lr * grad)),
     }  # fmt: skip
     return Shown(findings, _draw_new_weights(findings, data, down, lr * grad, lrs, kept))
 

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
-from ..randomness import generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,10 +60,19 @@ class Control:
         else:
             fits = self.range is None or self.range.low <= value <= self.range.high
         if not fits:
-            expected = " or ".join(map(repr, self.choices)) or f"a number of type {self.kind.__name__}"
-            ends = f" from {self.range.low:g} to {self.range.high:g}" if self.range else ""
-            raise RequestError(f"{self.name} is {value!r}", hint=f"expected {expected}{ends}")
+            raise RequestError(f"{self.name} is {value!r}", hint=f"expected {self.fitting}")
         return value
+
+    @property
+    def fitting(self) -> str:
+        """What it may be: "a whole number from 1 to 9", "'l1' or 'rmse'"."""
+        if self.choices:
+            return " or ".join(map(repr, self.choices))
+        number = "a number" if self.kind is float else "a whole number"
+        if self.range is None:
+            return number
+        low, high = self.range
+        return f"{number} from {low:g}" + ("" if high == float("inf") else f" to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,11 @@ class Exhibit:
     number: int
     question: str
     function: Callable[..., Shown]
+
+    @property
+    def name(self) -> str:
+        """What its files are called: "14_seven_steps"."""
+        return f"{self.number:02d}_{self.function.__name__}"
 
     @property
     def answer(self) -> str:
@@ -114,7 +126,6 @@ class Exhibit:
         return self.function(dls, **controls)
 
 
-SIDE_GREY, SIDE_COLOUR, MOST_PICTURES = 10, 6, 150  # of each class; so little that torch needs one core only
 EXHIBITS: dict[int, Exhibit] = {}
 
 
@@ -140,12 +151,6 @@ def collection_of(dls: DataLoaders, split: str) -> PictureSet:
     return collection
 
 
-def members_of(collection: PictureSet, classes: Iterable[int], most: int) -> list[Tensor]:
-    """The indices of each class's pictures; of many, every so many."""
-    members = [(collection.labels == label).nonzero().flatten() for label in classes]
-    return [mine[:: max(1, -(-len(mine) // most))] for mine in members]
-
-
 def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = None) -> tuple[Tensor, Tensor]:
     """The pixels (uint8, N×C×H×W) and labels (int64, N) of a split, evenly thinned out to `most_values` pixel values.
 
@@ -158,67 +163,11 @@ def pictures(dls: DataLoaders, split: str = "train", most_values: int | None = N
     return collection.pixels_of(thinned), collection.labels[thinned]
 
 
-def shrunk(pixels: Tensor) -> Tensor:
-    """Pictures (uint8, N×C×H×W) averaged down to 10 × 10 at most, in colour 6 × 6: float32, 0 to 1."""
-    side = min(SIDE_GREY if pixels.shape[1] == 1 else SIDE_COLOUR, *pixels.shape[2:])
-    return F.adaptive_avg_pool2d(pixels.float(), side) / 255
-
-
 def pick(pixels: Tensor, number: int) -> Tensor:
     """One picture by its number from 0. Raises `RequestError` where there is none of that number."""
     if not 0 <= number < len(pixels):
         raise RequestError(f"there is no picture {number}", hint=f"expected 0 to {len(pixels) - 1}")
     return pixels[number]
-
-
-class TwoClasses(NamedTuple):
-    """Is it the first class or the second? For a linear model: one score and a sigmoid decide between two.
-
-    `x` (float64, N×features) are pictures averaged down to 10 × 10, in colour 6 × 6, none longer than 1; `y`
-    (float64, N) is 1 for the first class and 0 for the second.
-    """
-
-    x: Tensor
-    y: Tensor
-    names: list[str]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
-        """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
-        collection = collection_of(dls, split)
-        members = members_of(collection, (0, 1), MOST_PICTURES)
-        if not all(map(len, members)):
-            classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
-            raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
-        chosen = torch.cat(members)
-        x = shrunk(collection.pixels_of(chosen)).double()
-        names = [plain(name) for name in (dls.vocab or [])[:2]]
-        flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
-        return cls(flat, (collection.labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
-
-    def random(self, columns: int = 1, seed: int = 0) -> Tensor:
-        """Random weights, features × columns, the same ones every time."""
-        return torch.randn(self.x.shape[1], columns, generator=generator(seed, "tour"), dtype=torch.float64)
-
-    def loss(self, weights: Tensor) -> Any:  # a tensor, whose backward torch gives no types
-        """`mnist_loss` of each column of `weights` (features × columns) by itself."""
-        probs = (self.x @ weights).sigmoid()
-        return torch.where(self.y[:, None] == 1, 1 - probs, probs).mean(0)
-
-    def squared_error(self, weights: Tensor) -> Any:
-        """The mean of (score - y)² of each column of `weights`; it curves by `curvatures` everywhere."""
-        return (self.x @ weights - self.y[:, None]).square().mean(0)
-
-    @property
-    def curvatures(self) -> tuple[Tensor, Tensor]:
-        """Of the squared error: how much it curves, least first, and the directions in which it does, as columns."""
-        values, directions = torch.linalg.eigh(2 * self.x.T @ self.x / len(self.x))
-        return values, directions
-
-    def accuracy(self, weights: Tensor) -> Tensor:
-        """The fraction of pictures that each column of `weights` (features × columns) names rightly."""
-        return ((self.x @ weights > 0) == (self.y[:, None] == 1)).double().mean(0)
 
 
 def plain(name: str, most: int = 16) -> str:
@@ -299,3 +248,12 @@ def grad_of(weights: Tensor) -> Tensor:
     """The gradient that `backward` has left."""
     assert weights.grad is not None
     return weights.grad
+
+
+def refusal(action: Callable[[], Any]) -> str:
+    """What torch says when it refuses to do this, in one line; nothing where it does it."""
+    try:
+        action()
+    except (RuntimeError, TypeError) as error:
+        return str(error).partition("\n")[0].partition(". ")[0]
+    return ""

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
 from ..training.losses import mnist_loss
-from .exhibit import Between, Shown, TwoClasses, draw, exhibit, grad_of, panels, show_picture
+from .classes import TwoClasses
+from .exhibit import Between, Shown, draw, exhibit, grad_of, panels, show_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,8 +17,8 @@ from ..training.learner import Learner
 from ..training.losses import cross_entropy, mnist_loss
 from ..training.metrics import accuracy, name_of
 from ..training.optimizers import SGD
-from .classes import AllClasses
-from .exhibit import Between, Shown, TwoClasses, draw, exhibit, grad_of, panels, percent, table
+from .classes import AllClasses, TwoClasses
+from .exhibit import Between, Shown, draw, exhibit, grad_of, panels, percent, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 import torch.nn.functional as F
 
+from ..data.check import Finding
 from ..data.dataloaders import DataLoaders
 from ..models.evaluation import Evaluation
 from ..models.model_folder import ModelFolder, default_card
@@ -76,6 +77,7 @@ class TrainingResult:
     seconds: float
     interrupted: bool
     config: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
     @property
     def is_baseline(self) -> bool:

@@ -1,14 +1,16 @@
 """The run folder: one training, its figures, and all that is needed to repeat it.
 
 `runs/<name>/`: `config.toml`, `environment.json`, `data.json`, `history.csv` (a row an epoch), `steps.csv` (a row a
-step), `predictions.csv` (a row a validation or test picture), `result.json`, `model/`, the model folder,
-`baseline/`, that of pixel similarity, and `checkpoints/`.
+step), `layers.csv` (a row a layer, once an epoch), `predictions.csv` (a row a validation or test picture),
+`result.json`, `model/`, the model folder, `baseline/`, that of pixel similarity, and `checkpoints/`.
 """
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import hashlib
+import io
 import itertools
 import os
 import platform
@@ -22,6 +24,7 @@ from typing import Any
 
 import torch
 
+from ..data.check import Finding
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
@@ -123,6 +126,18 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
 
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """The rows of one of the CSV files, by the names of its columns; none where it is not there.
+
+        Raises `RequestError` where it cannot be read.
+        """
+        try:
+            return list(csv.DictReader(io.StringIO(read_small(self.path / name).decode("utf-8"))))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise RequestError(f"cannot read {self.path / name}: {error}", hint="train again") from error
+
     def seal(self) -> None:
         """Write `manifest.json`: the SHA-256 of every file but the checkpoints, which have their own."""
         seal(self.path, LEFT_OUT)
@@ -180,14 +195,15 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(counts) or "the pixels or labels of as many pictures are others"
 
 
-def data_facts(dls: DataLoaders) -> dict[str, Any]:
-    """As `data.json` has them: the fingerprint, what was found, and what could not be used."""
+def data_facts(dls: DataLoaders, findings: Sequence[Finding] = ()) -> dict[str, Any]:
+    """As `data.json` has them: the fingerprint, what was found, what `check` says, and what could not be used."""
     return {
         "fingerprint": fingerprint({split: loader.collection for split, loader in dls.splits.items()}),
         "classes": dls.vocab,
         "counts": dls.counts,
         "sizes": dls.sizes,
         "notes": dls.notes,
+        "findings": [finding.to_dict() for finding in findings],
         "refused": [refused._asdict() for refused in dls.refused],
     }
 

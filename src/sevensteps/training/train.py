@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from ..data.check import check, without_leaks
 from ..data.dataloaders import DataLoaders
 from ..data.preprocessing import Preprocessing
-from ..data.sources import read_source
 from ..devices import choose_device
-from ..errors import DataError, RequestError, TrainingError, as_written
+from ..errors import DataError, TrainingError, as_written
 from ..files import remove_folder
 from ..models import networks
 from ..models.evaluation import Evaluation
@@ -24,23 +19,15 @@ from ..models.model_folder import ModelFolder
 from ..models.pixel_similarity import PixelSimilarity
 from .callbacks import Callback
 from .checkpoint import Checkpoints, checkpoints
-from .checks import check_count, check_lr
 from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
+from .layer_log import LayerLog, LayerRow
 from .learner import Learner
-from .machine import PRECISIONS, at_work
-from .metrics import accuracy
-from .optimizers import AdamW
-from .recipes import Recipe, default_network, recipe_for
+from .machine import at_work
+from .plan import BASELINE, Plan, asked_before, check_asked, make_plan
 from .result import Scored, Silence, TrainingResult, Watcher
 from .run_folder import RunFolder, changes, data_facts, differences, environment
 
 __all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
-
-BASELINE = "pixel_similarity"
-ASKED = (
-    "data", "model", "epochs", "lr", "batch_size", "minutes", "checkpoint_minutes", "drop_leaks", "follow_links",
-    "threads",
-)  # or not  # fmt: skip
 
 
 def train(
@@ -78,10 +65,10 @@ def train(
         "checkpoint_minutes": checkpoint_minutes, "drop_leaks": drop_leaks, "follow_links": follow_links,
         "precision": precision, "threads": threads,
     }  # fmt: skip
-    _check(asked)
+    check_asked(asked)
     started, watcher, chosen_device = time.perf_counter(), watcher or Silence(), choose_device(device)
     with at_work(threads, chosen_device):
-        plan = _plan(asked, watcher)
+        plan = make_plan(asked, watcher)
         watcher.found(plan.dls, plan.where)
         run = RunFolder.create(out, _name(data))
         with run.held():
@@ -105,17 +92,13 @@ def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watch
     """
     started, watcher, folder = time.perf_counter(), watcher or Silence(), RunFolder.open(run)
     with folder.held():
-        asked = dict.fromkeys(ASKED) | {"seed": 0, "device": "auto"} | folder.read_config()
-        before = folder.read_json("environment.json") if (folder.path / "environment.json").exists() else {}
-        with as_written(folder.path):
-            asked |= {name: before[name] for name in ("precision", "threads", "batch_size") if name in before}
-            _check(asked)
+        asked, before = asked_before(folder)
         device = choose_device(str(asked["device"]))
         with at_work(asked["threads"], device):
-            plan = _plan(asked, watcher)
+            plan = make_plan(asked, watcher)
             known = (folder.path / "data.json").exists()
             with as_written(folder.path):
-                changed = changes(folder.read_json("data.json"), data_facts(plan.dls)) if known else ""
+                changed = changes(folder.read_json("data.json"), data_facts(plan.dls, plan.findings)) if known else ""
                 other = differences(before, environment(device)) if before else []
             if changed and not accept_changed_data:
                 raise DataError(
@@ -132,16 +115,6 @@ def resume(run: str | Path, *, accept_changed_data: bool = False, watcher: Watch
             return _train(folder, plan, ready, asked, watcher, started)
 
 
-class _Plan(NamedTuple):
-    """The data, and what was chosen for them."""
-
-    dls: DataLoaders
-    preprocessing: Preprocessing
-    name: str
-    recipe: Recipe
-    where: str
-
-
 class _Ready(NamedTuple):
     """What trains, where it is kept, and what it is compared with."""
 
@@ -152,37 +125,18 @@ class _Ready(NamedTuple):
     baseline: Evaluation
 
 
-def _plan(asked: dict[str, Any], watcher: Watcher) -> _Plan:
-    labelled = read_source(asked["data"], progress=watcher.progress, follow_links=asked["follow_links"])
-    report = check(labelled)
-    labelled = without_leaks(labelled, report) if asked["drop_leaks"] else labelled
-    labelled.notes.extend(it.line for it in report.findings if it.kind != "refused")  # those are listed anyway
-    preprocessing = labelled.preprocessing
-    if preprocessing is None:
-        raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
-    name = asked["model"] or default_network(preprocessing)
-    pictures = len(labelled.splits["train"].x) if "train" in labelled.splits else 0
-    recipe = recipe_for(name, pictures, preprocessing)
-    recipe = replace(recipe, **{key: asked[key] for key in ("epochs", "lr", "batch_size") if asked[key]})
-    dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=asked["seed"])
-    return _Plan(dls, preprocessing, name, recipe, labelled.where)
-
-
-def _make(run: RunFolder, plan: _Plan, device: torch.device, asked: dict[str, Any], watcher: Watcher) -> _Ready:
-    dls, preprocessing, name, recipe, _ = plan
+def _make(run: RunFolder, plan: Plan, device: torch.device, asked: dict[str, Any], watcher: Watcher) -> _Ready:
+    dls, preprocessing, name = plan.dls, plan.preprocessing, plan.name
     similarity, baseline = _measure_baseline(run, dls, preprocessing)
     watcher.baseline(baseline)
-    network = similarity if name == BASELINE else networks.for_data(name, dls, seed=asked["seed"])
+    network = similarity if name == BASELINE else plan.network(asked["seed"])
     facts = _facts(name, network, similarity)
-    learn = Learner(
-        dls, network, lr=recipe.lr, opt_func=partial(AdamW, weight_decay=recipe.weight_decay), metrics=accuracy,
-        seed=asked["seed"], device=device, precision=asked["precision"], threads=torch.get_num_threads(), quiet=True,
-    )  # fmt: skip
+    learn = plan.learner(network, asked, device)
     facts |= {"precision": learn.precision, "threads": learn.threads, "device": str(device)}
     return _Ready(learn, ModelFolder(network, dls.vocab or [], preprocessing), facts, similarity, baseline)
 
 
-def _write_environment(run: RunFolder, plan: _Plan, ready: _Ready) -> None:
+def _write_environment(run: RunFolder, plan: Plan, ready: _Ready) -> None:
     found = environment(ready.learn.device)
     run.write_json(
         "environment.json", found | {"precision": ready.learn.precision, "batch_size": plan.recipe.batch_size}
@@ -190,7 +144,7 @@ def _write_environment(run: RunFolder, plan: _Plan, ready: _Ready) -> None:
 
 
 def _train(
-    run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher, started: float
+    run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher, started: float
 ) -> TrainingResult:
     dls, learn = plan.dls, ready.learn
     watcher.model(ready.facts, plan.recipe)
@@ -204,38 +158,20 @@ def _train(
         run=run, dls=dls, model=ready.folder, model_facts=ready.facts, similarity=ready.similarity,
         baseline=ready.baseline, baseline_test=ready.similarity.evaluate(dls.test) if dls.test else None,
         scored=scored, epochs=learn.recorder.rows, planned_epochs=plan.recipe.epochs, best_epoch=best, config=asked,
-        seconds=time.perf_counter() - started, interrupted=interrupted,
+        seconds=time.perf_counter() - started, interrupted=interrupted, findings=plan.findings,
     )  # fmt: skip
     result.write()
     watcher.finished(result)
     return result
 
 
-def _check(asked: dict[str, Any]) -> None:
-    model, lr, precision = asked["model"], asked["lr"], asked["precision"]
-    if model is not None and model not in networks.names():
-        raise RequestError(f"no network is called {model!r}", hint=f"the networks are {', '.join(networks.names())}")
-    for key, what in (("epochs", "number of epochs"), ("batch_size", "batch size"), ("threads", "number of threads")):
-        if asked[key] is not None:
-            check_count(what, asked[key])
-    if lr is not None:
-        check_lr(lr)
-    if precision not in PRECISIONS:
-        raise RequestError(f"precision is {precision!r}", hint=f"expected one of {', '.join(PRECISIONS)}")
-    for key, right in (("data", str | None), ("device", str | torch.device), ("seed", int | np.integer)):
-        if not isinstance(asked[key], right):
-            raise RequestError(f"{key} is {asked[key]!r:.80}", hint=f"expected {right}")
-    for key in ("minutes", "checkpoint_minutes"):
-        if asked[key] is not None and not (isinstance(asked[key], int | float) and asked[key] > 0):
-            raise RequestError(f"{key} is {asked[key]!r}", hint="expected a number above 0")
-
-
-def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool]:
+def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool]:
     """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
     learn, minutes = ready.learn, asked["minutes"]
-    best, log, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), StopWhenAsked()
+    best, log, layers, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), LayerLog(), StopWhenAsked()
     kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.agreed)
-    cbs = [best, log, kept, stop, *([TimeLimit(minutes)] if minutes else []), _Reporter(run, log, watcher)]
+    reporter = _Reporter(run, log, layers, watcher)
+    cbs = [best, log, layers, kept, stop, *([TimeLimit(minutes)] if minutes else []), reporter]
     try:
         with stop.listening():
             if checkpoints(run.checkpoints):
@@ -243,6 +179,7 @@ def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watc
             else:
                 learn.fit_one_cycle(plan.recipe.epochs, cbs=cbs)
     except TrainingError as error:
+        reporter.write_logs()  # they tell how it came to that
         if best.weights:
             error.hint += f"; the best epoch before that, epoch {best.epoch}, is kept in {run.model}"
         raise
@@ -258,8 +195,8 @@ def _fit(run: RunFolder, plan: _Plan, ready: _Ready, asked: dict[str, Any], watc
 class _Reporter(Callback):
     """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
 
-    def __init__(self, run: RunFolder, log: StepLog, watcher: Watcher) -> None:
-        self.run, self.log, self.watcher = run, log, watcher
+    def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
+        self.run, self.log, self.layers, self.watcher = run, log, layers, watcher
 
     def after_batch(self) -> None:
         learn = self.learn
@@ -273,11 +210,16 @@ class _Reporter(Callback):
         head = ["epoch", "train_loss", "valid_loss", *rows[0].metrics, "seconds", "pictures_per_second"]
         cells = [[row.epoch, row.train_loss, row.valid_loss, *row.metrics.values(), *row[-2:]] for row in rows]
         self.run.write_table("history.csv", head, cells)
-        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.write_logs()
         self.watcher.epoch(rows[-1], self.learn.epochs)
 
+    def write_logs(self) -> None:
+        """The tables of the steps and of the layers so far."""
+        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.run.write_table("layers.csv", LayerRow._fields, self.layers.rows)
 
-def _describe(run: RunFolder, asked: dict[str, Any], plan: _Plan) -> None:
+
+def _describe(run: RunFolder, asked: dict[str, Any], plan: Plan) -> None:
     """Write down what was asked, what was chosen, and from which data."""
     recipe = plan.recipe
     chosen = {
@@ -286,7 +228,7 @@ def _describe(run: RunFolder, asked: dict[str, Any], plan: _Plan) -> None:
         "preprocessing": plan.preprocessing.rule,
     }  # fmt: skip
     run.write_config(asked | {"recipe": chosen})
-    run.write_json("data.json", data_facts(plan.dls))
+    run.write_json("data.json", data_facts(plan.dls, plan.findings))
 
 
 def _measure_baseline(
