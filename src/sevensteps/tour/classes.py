@@ -75,9 +75,9 @@ class TwoClasses(NamedTuple):
 class AllClasses(NamedTuple):
     """Which class is it? For a small network, with a score for each class.
 
-    `x` (float32, N×features) are training pictures averaged down as for two, each feature less its mean and divided by its spread;
-    `y` (int64, N) are their labels. `valid_x` and `valid_y` are the same of validation pictures, whose pixels are
-    `valid_pixels` (uint8, N×C×H×W).
+    `x` (float32, N×features) are training pictures, averaged down as for two classes, each feature less its mean and
+    divided by its spread; `y` (int64, N) are their labels. `valid_x` and `valid_y` are the same of validation pictures,
+    whose pixels are `valid_pixels` (uint8, N×C×H×W).
     """
 
     x: Tensor
