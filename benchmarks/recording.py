@@ -48,7 +48,7 @@ def main(data: str, network: str = "convnet", rounds: str = "15") -> None:
     dls = DataLoaders.from_source(data, batch_size=256)
     dls = DataLoaders(dls.train, vocab=dls.vocab, preprocessing=dls.preprocessing)
     learners = {
-        name: (Learner(dls, networks.for_data(network, dls), opt_func=AdamW, threads=torch.get_num_threads(), quiet=True),
+        name: (Learner(dls, networks.for_data(network, dls), opt_func=AdamW, quiet=True),
                listeners(), Timed())
         for name, listeners in LISTENERS.items()
     }  # fmt: skip
