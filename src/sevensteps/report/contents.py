@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from ..data.dataloader import DataLoader
-from ..insight.interpretation import Answer, ClassScore, Confused, Interpretation
+from ..insight.interpretation import ClassScore, Confused, Interpretation
 from ..insight.mcnemar import McNemar
 from ..interval import Accuracy
 from ..training.result import TrainingResult
 from ..words import percent
+from .gallery import Gallery
 from .passport import Passport
-from .thumbnails import Thumbnail, thumbnail
 
 SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
 SIGNIFICANT = 0.05
@@ -25,19 +25,6 @@ BATCH = 256
 SIMPLEST = "pixel similarity, the simplest thing that could work"
 MOST_MATRIX_CLASSES = 30
 MOST_ROWS = 30  # classes, pairs, refused files: the rest is counted, and is in the run folder
-MOST_MISTAKES, MOST_SURE, MOST_ARCHETYPES = 24, 12, 30
-FEW_MISTAKES = 6  # below this, pictures that were only just right are shown too
-
-
-class Tile(NamedTuple):
-    """One picture on the page: `kind` is "right", "wrong" or "archetype"; `said` is the class it was called, if any."""
-
-    picture: Thumbnail
-    kind: str
-    true: str
-    said: str = ""
-    sure: str = ""
-    name: str = ""
 
 
 class Verdict(NamedTuple):
@@ -45,6 +32,14 @@ class Verdict(NamedTuple):
 
     kind: str
     text: str
+
+
+class Told(NamedTuple):
+    """One thing that was found: what, in a sentence, and examples of it, or what to do about it."""
+
+    what: str
+    text: str
+    details: Sequence[str]
 
 
 class Contents:
@@ -58,6 +53,7 @@ class Contents:
         self.answers = Interpretation.of(result.scored[self.split], self.vocab, self.collection.names)
         self.passport = Passport(result.run, result.config)
         self.is_baseline = result.is_baseline
+        self.gallery = Gallery(self.answers, self.collection, result.similarity, not self.is_baseline)
         self.score = self.answers.evaluation.accuracy
         self.base = (result.baseline_test if self.split == "test" else None) or result.baseline
 
@@ -120,6 +116,18 @@ class Contents:
         """The sizes of the pictures as they were found, the most frequent first."""
         return sorted(self.result.dls.sizes.items(), key=lambda item: -item[1])
 
+    @property
+    def findings(self) -> list[Told]:
+        """What `check` says of the data; the refused files have a table of their own."""
+        found = [finding for finding in self.result.findings if finding.kind != "refused"]
+        return [Told(it.kind.replace("_", " "), it.message, it.examples) for it in found]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided for the user, without the findings, which are among the notes too."""
+        said = {finding.line for finding in self.result.findings}
+        return [note for note in self.result.dls.notes if note not in said]
+
     # -- curves ---------------------------------------------------------------------------------------------------
 
     @property
@@ -152,37 +160,6 @@ class Contents:
         if len(rows) > MOST_MATRIX_CLASSES:
             rows.sort(key=lambda row: 2.0 if math.isnan(row[0].f1) else row[0].f1)
         return rows
-
-    @cached_property
-    def mistakes(self) -> list[Tile]:
-        """The wrong answers with the greatest loss."""
-        return [self._tile(answer) for answer in self.answers.top_losses(MOST_MISTAKES, right=False)]
-
-    @cached_property
-    def close_calls(self) -> list[Tile]:
-        """Where mistakes are few: the right answers with the greatest loss."""
-        if len(self.mistakes) >= FEW_MISTAKES:
-            return []
-        return [self._tile(answer) for answer in self.answers.top_losses(MOST_SURE, right=True)]
-
-    @cached_property
-    def sure(self) -> list[Tile]:
-        """The surest right answer of each class."""
-        return [self._tile(answer) for answer in self.answers.surest()[:MOST_SURE]]
-
-    def _tile(self, answer: Answer) -> Tile:
-        # the scores of pixel similarity are distances: no probability is made of them
-        sure = "" if self.is_baseline else percent(answer.probability)
-        picture = thumbnail(self.collection.pixels_of(torch.tensor([answer.index]))[0])
-        return Tile(picture, "right" if answer.right else "wrong", answer.true, answer.predicted, sure, answer.name)
-
-    @cached_property
-    def archetypes(self) -> list[Tile]:
-        """The mean picture of each class, where there are not too many."""
-        if len(self.vocab) > MOST_ARCHETYPES:
-            return []
-        means = (self.result.similarity.archetypes * 255).round().to(torch.uint8)
-        return [Tile(thumbnail(mean), "archetype", name) for name, mean in zip(self.vocab, means, strict=True)]
 
 
 def first(rows: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:

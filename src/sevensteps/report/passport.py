@@ -42,8 +42,10 @@ class Passport:
         """The command that makes this run again."""
         asked = {key: value for key, value in self.config.items() if value is not None}
         data = [str(asked.pop("data"))] if "data" in asked else []
-        asked = {key: value for key, value in asked.items() if (key, value) != ("device", "auto")}
-        options = [word for key, value in asked.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        options: list[str] = []
+        for key, value in asked.items():
+            if value is not False and value != "auto":
+                options += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join(["sevensteps", "train", *data, *options])
 
     @property
