@@ -75,16 +75,16 @@ def test_the_temperature_that_made_the_scores_too_large_is_found_again() -> None
 def test_twice_the_scores_need_twice_the_temperature_and_a_shift_of_a_row_none_other() -> None:
     preds, targets = answers()
     once = fit_temperature(preds.double(), targets).value
-    assert fit_temperature(2 * preds.double(), targets).value == pytest.approx(2 * once, rel=1e-9)
+    assert fit_temperature(2 * preds.double(), targets).value == pytest.approx(2 * once, rel=2e-8)
     shifted = preds.double() + torch.arange(len(preds))[:, None]
-    assert fit_temperature(shifted, targets).value == pytest.approx(once, rel=1e-9)
+    assert fit_temperature(shifted, targets).value == pytest.approx(once, rel=2e-8)
 
 
 @pytest.mark.parametrize("n", [1, 20, 5000])
 def test_where_every_answer_is_right_confidence_is_that_of_the_rule_of_succession(n: int) -> None:
     preds, _ = answers(n)
     temperature, note = fit_temperature(preds, preds.argmax(1))
-    assert float(probabilities(preds, temperature).max(1).values.mean()) == pytest.approx((n + 1) / (n + 2), rel=1e-9)
+    assert float(probabilities(preds, temperature).max(1).values.mean()) == pytest.approx((n + 1) / (n + 2), rel=2e-8)
     assert note.startswith("every answer is right")
 
 
@@ -111,7 +111,7 @@ def test_one_wrong_answer_among_many_moves_the_temperature_only_as_far_as_its_lo
     preds = torch.tensor([[10.0, 0.0]]).repeat(1000, 1)
     targets = torch.zeros(1000, dtype=torch.int64)
     targets[3] = 1
-    assert fit_temperature(preds, targets).value == pytest.approx(10 / math.log(999), rel=1e-9)
+    assert fit_temperature(preds, targets).value == pytest.approx(10 / math.log(999), rel=2e-8)
 
 
 # -- calibration error ------------------------------------------------------------------------------------------------

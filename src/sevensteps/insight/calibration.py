@@ -20,7 +20,7 @@ from ..randomness import seed_for
 BINS = 15
 CURVE = 100  # points of a coverage curve
 TRIALS = 1000  # of a classifier without calibration error, to see what it shows by luck alone
-HALVINGS = 45  # of the range in which the temperature is looked for: then it is exact to twelve digits
+HALVINGS = 32  # of the range in which the temperature is looked for: it is then exact to eight digits
 WIDEST = 1e4  # the range: the mean spread of a picture's scores, divided and multiplied by this
 
 
