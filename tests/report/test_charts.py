@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from sevensteps.interval import Accuracy
-from sevensteps.report.charts import Curve, Estimate, curves, intervals, nice_ticks
+from sevensteps.report.charts import Curve, Estimate, curves, intervals
+from sevensteps.report.svg import nice_ticks
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_dot_stands_where_its_value_is_on_the_axis() -> None:
 
 
 def test_a_curve_leaves_gaps_out_and_marks_the_best_epoch() -> None:
-    chart = ET.fromstring(curves([Curve([0.5, None, 0.9], "valid")], "accuracy", unit=100, level=0.4, best=3))
+    chart = ET.fromstring(curves([Curve([0.5, None, 0.9], "valid")], "accuracy", unit=100, baseline=0.4, best=3))
     (line,) = chart.iter("polyline")
     assert len(line.get("points", "").split()) == 2
     kinds = [element.get("class") for element in chart.iter()]

@@ -23,8 +23,10 @@ from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train
 from sevensteps.words import one_in, percent, span
 
-SECTIONS = ["The pictures", "What check found", "How it learned", "What is taken for what", "Class by class", "The most wrong",
-            "The mean picture of each class", "Passport"]  # fmt: skip
+SECTIONS = [
+    "The pictures", "What check found", "How it learned", "What is taken for what", "Class by class",
+    "How sure it is", "When to say “none of these”", "The most wrong", "The mean picture of each class", "Passport",
+]  # fmt: skip
 HOSTILE = ["<script>alert(1)<", "a\u202egnp.exe", "\"' onload=x &amp; <b>", "two\nlines", "x" * 120]
 VOID = {"meta", "link", "img", "br"}
 LOADING = {"src", "href", "srcset", "data", "poster", "background", "action", "xlink:href"}

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from ..data.dataloader import DataLoader
+from ..errors import RequestError
 from ..insight.interpretation import ClassScore, Confused, Interpretation
 from ..insight.mcnemar import McNemar
 from ..interval import Accuracy
 from ..training.result import TrainingResult
-from ..words import percent
+from .confidence import Confidence
 from .gallery import Gallery
 from .passport import Passport
 
@@ -160,6 +161,16 @@ class Contents:
         if len(rows) > MOST_MATRIX_CLASSES:
             rows.sort(key=lambda row: 2.0 if math.isnan(row[0].f1) else row[0].f1)
         return rows
+
+    # -- how sure it is -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def confidence(self) -> Confidence | None:
+        """Calibration and coverage; None where there are no probabilities."""
+        try:
+            return None if self.is_baseline else Confidence(self.result.scored, self.split)
+        except RequestError:  # scores that are not finite
+            return None
 
 
 def first(rows: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:
