@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from ..insight.calibration import Answered, Bin
 from ..interval import Accuracy
-from .svg import LEFT, WIDTH, Axis, across, dot, level, plot, points, share, tag
+from .svg import LEFT, PLOT_PX, WIDTH, Axis, across, dot, level, plot, points, share, tag
 
-ROW_PX, BARS_PX = 54, 36
+ROW_PX, BARS_PX, LABEL_PX = 54, 36, 13.0
 MOST_DOTS = 12  # points of a curve; more are drawn as a line alone
 FEWEST = 10  # pictures whose accuracy is drawn
 
@@ -26,10 +26,11 @@ class Estimate(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One line over the epochs; `kind` is "train" or "valid"."""
+    """One line over the epochs; `kind` is "train", "valid", or one of a run. The label stands at its end."""
 
     values: Sequence[float | None]
     kind: str
+    label: str = ""
 
 
 def intervals(rows: Sequence[Estimate]) -> Markup:
@@ -90,7 +91,14 @@ def curves(
     for line, path in zip(lines, known, strict=True):
         marks += [dot(line.kind, x, y, at, 3) for at in path if len(path) <= MOST_DOTS]
         marks += [dot("best", x, y, at, 6) for at in path if line.kind == "valid" and at[0] == best]
-    return plot(x, y, paths, marks, spoken)
+    ends = [(line, *path[-1]) for line, path in zip(lines, known, strict=True) if line.label and path]
+    return plot(x, y, paths, [*marks, *_labels(x, y, ends)], spoken)
+
+
+def swatch(kind: str) -> Markup:
+    """A piece of a curve, for a key."""
+    line = tag("polyline", class_=f"curve {kind}", points="0,5 28,5")
+    return tag("svg", line, class_="swatch", width=28, height=10, aria_hidden="true")
 
 
 def reliability(bins: Sequence[Bin], spoken: str) -> Markup:
@@ -131,6 +139,17 @@ def coverage(curve: Sequence[Answered], chosen: Answered | None, spoken: str) ->
     ]
     marks = [] if chosen is None else [dot("best", x, y, (chosen.coverage, chosen.accuracy.value), 6)]
     return plot(x, y, lines, marks, spoken)
+
+
+def _labels(x: Axis, y: Axis, ends: Sequence[tuple[Curve, float, float]]) -> list[Markup]:
+    """The labels of lines at their ends, moved down where they would cover another."""
+    labels, free = [], dict.fromkeys((epoch for _, epoch, _ in ends), 0.0)
+    for line, epoch, value in sorted(ends, key=lambda end: -end[2]):
+        at = max(free[epoch], PLOT_PX * (100 - y.place(value)) / 100)
+        free[epoch] = at + LABEL_PX
+        place = {"x": share(x.place(epoch)), "y": f"{at + 4:.1f}", "dx": 8}
+        labels.append(tag("text", line.label, class_=f"ending {line.kind}", **place))
+    return labels
 
 
 def _epochs(count: int) -> Axis:

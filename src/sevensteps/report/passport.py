@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ FILES = {
     "baseline": "the model folder of pixel similarity: the mean picture of each class",
     "model": "the model folder: weights, classes, preprocessing, model card",
     "checkpoints": "where training can go on from",
+    "manifest.json": "the checksums of the others: `sevensteps verify` looks whether all is whole",
 }
 
 
@@ -52,8 +52,8 @@ class Passport:
     def recipe(self) -> dict[str, Any]:
         """How it was trained, from config.toml."""
         try:
-            recipe = tomllib.loads((self.run.path / "config.toml").read_text("utf-8")).get("recipe", {})
-        except (OSError, ValueError):
+            recipe = self.run.read_recipe()
+        except RequestError:
             return {}
         return {key.replace("_", " "): value for key, value in recipe.items() if key not in ("model", "preprocessing")}
 

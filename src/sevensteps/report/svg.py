@@ -39,7 +39,8 @@ class Axis(NamedTuple):
         """A tick in words."""
         step = self.unit * (self.ticks[1] - self.ticks[0]) if len(self.ticks) > 1 else 1
         places = max(0, -math.floor(math.log10(step) + 1e-9))
-        return f"{self.unit * tick:.{places}f}" + (" %" if self.unit == 100 else "")
+        text = f"{self.unit * tick:.{places}f}"
+        return (text if len(text) < 8 else f"{self.unit * tick:g}") + (" %" if self.unit == 100 else "")
 
 
 def plot(x: Axis, y: Axis, lines: Sequence[Markup], marks: Sequence[Markup], spoken: str) -> Markup:
