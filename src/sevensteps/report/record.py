@@ -55,7 +55,9 @@ class Record:
         with as_written(folder.path / "data.json"):
             fingerprint = _text(data["fingerprint"])
         with as_written(folder.path / "config.toml"):
-            chosen = {"preprocessing"} if recipe.get("model") == BASELINE else recipe.keys()  # the baseline has no epochs
+            chosen = (
+                {"preprocessing"} if recipe.get("model") == BASELINE else recipe.keys()
+            )  # the baseline has no epochs
             options |= {name: it for name, it in recipe.items() if name in chosen}
             words = {name: f"{it:.6g}" if isinstance(it, float) else str(it) for name, it in options.items()}
         with as_written(folder.path / "result.json"):

@@ -98,7 +98,7 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
         last = max(last, first + 1)
         if last - first < most:
             break
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def tag(name: str, *content: object, **attributes: object) -> Markup:
