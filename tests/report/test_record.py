@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -105,4 +106,12 @@ def test_odd_answers_are_told(copied: Path, change: Any) -> None:
     file = copied / "predictions.csv"
     file.write_text(change(file.read_text()))
     with pytest.raises(RequestError, match=r"predictions\.csv"):
+        Record.read(copied).answers()
+
+
+@pytest.mark.parametrize("name", ["result.json", "data.json", "predictions.csv"])
+def test_nobody_waits_for_a_pipe_in_a_run_folder(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    os.mkfifo(copied / name)
+    with pytest.raises(RequestError, match="is a pipe"):
         Record.read(copied).answers()

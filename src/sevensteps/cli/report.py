@@ -8,6 +8,7 @@ import click
 
 from ..errors import RequestError
 from ..files import json_text
+from ..interval import Accuracy
 from ..report.comparison import Comparison, write_comparison
 from ..report.record import Record
 from ..words import NO_BREAK, distance, percent, plural, span, visible
@@ -33,7 +34,7 @@ def _of_one(record: Record) -> list[str]:
     lines = [f"{'Run':<10}{record.folder.path}: {_what(record)}"]
     for split, score in record.scores.items():
         base = record.baselines.get(split)
-        lines.append(f"{'Result':<10}{split}: {_figures(record, split)}")
+        lines.append(f"{'Result':<10}{split}: {_figures(score)}")
         if base and not record.is_baseline:
             lines.append(f"{'':<10}{distance(score, base)}")
     if record.losses:
@@ -43,10 +44,10 @@ def _of_one(record: Record) -> list[str]:
 
 
 def _of_several(comparison: Comparison, page: str) -> list[str]:
-    lines = [
-        f"{letter:<10}{run.folder.path}: {run.split} {_figures(run, run.split)}\n{'':<10}{_what(run)}"
-        for letter, run in comparison.runs.items()
-    ]
+    lines = []
+    for letter, run in comparison.runs.items():
+        lines.append(f"{letter:<10}{run.folder.path}: {run.split} {_figures(run.score)}")
+        lines.append(f"{'':<10}{_what(run)}")
     for group in comparison.groups:
         for duel in group.duels:
             told = f"{duel.verdict}: {duel.test.only_first:,} pictures right that {group.best} has wrong, "
@@ -61,11 +62,9 @@ def _what(record: Record) -> str:
     return f"{record.network}, {plural(record.parameters, 'parameter')}, {record.seconds:.0f} s{stopped}"
 
 
-def _figures(record: Record, split: str) -> str:
-    score = record.scores[split]
+def _figures(score: Accuracy) -> str:
     return f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,}) right"
 
 
 def _print(document: dict[str, object], lines: Sequence[str], as_json: bool) -> None:
-    text = json_text(document) if as_json else "\n".join(map(visible, "\n".join(lines).split("\n")))
-    click.echo(text.replace(NO_BREAK, " "))
+    click.echo(json_text(document) if as_json else "\n".join(map(visible, lines)).replace(NO_BREAK, " "))

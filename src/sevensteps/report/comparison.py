@@ -26,7 +26,7 @@ from .record import Record
 LETTERS = string.ascii_uppercase
 KINDS = 8  # of lines, by colour and dashes; after that they repeat, and the letters tell
 LONGEST = 22  # characters of a run's name in a chart
-ASKED_OF_DATA = ("data", "seed", "drop_leaks", "follow_links")
+OF_DATA = {"data": "the embedded digits", "seed": "0", "drop_leaks": "False"}  # options that choose the pictures
 
 
 class Row(NamedTuple):
@@ -45,7 +45,7 @@ class ClassRow(NamedTuple):
 
 
 class Duel(NamedTuple):
-    """A run against the best one on the same pictures: `first` is of the pictures that the run alone got right."""
+    """A run, first, against the one that got most of the same pictures right, second."""
 
     letter: str
     test: McNemar
@@ -53,9 +53,7 @@ class Duel(NamedTuple):
     @property
     def verdict(self) -> str:
         """In words."""
-        if self.test.p_value >= SIGNIFICANT:
-            return "no clear difference"
-        return "worse, and not by luck" if self.test.only_first < self.test.only_second else "better, and not by luck"
+        return "no clear difference" if self.test.p_value >= SIGNIFICANT else "worse, and not by luck"
 
 
 class Group:
@@ -115,12 +113,9 @@ class Comparison:
 
     def _apart(self, runs: dict[str, Record]) -> str:
         """Why these cannot be compared with the first run, picture by picture."""
-        first, other = self.runs["A"].options, next(iter(runs.values())).options
-        reasons = [
-            f"{name.replace('_', ' ')} is {other.get(name, 'not given')}, not {first.get(name, 'not given')}"
-            for name in ASKED_OF_DATA
-            if first.get(name) != other.get(name)
-        ]
+        first, other = (OF_DATA | run.options for run in (self.runs["A"], next(iter(runs.values()))))
+        changed = (name for name in OF_DATA if first[name] != other[name])
+        reasons = [f"{name.replace('_', ' ')} is {other[name]}, not {first[name]}" for name in changed]
         why = "; ".join(reasons) or "the files have changed between"
         return f"{', '.join(runs)} and A were not measured on the same pictures: {why}."
 
@@ -129,7 +124,7 @@ class Comparison:
         """What the runs are, and what came of them."""
         runs = list(self.runs.values())
         table = [
-            Row("data", [run.options.get("data", "the embedded digits") for run in runs]),
+            Row("data", [run.options.get("data", OF_DATA["data"]) for run in runs]),
             Row("training pictures", [f"{run.training_pictures:,}" for run in runs]),
             Row("network", [run.network for run in runs]),
             Row("parameters", [f"{run.parameters:,}" for run in runs]),
@@ -162,7 +157,7 @@ class Comparison:
     def estimates(self) -> list[Estimate]:
         """Each run's accuracy, and the baseline's where it is the same for all."""
         rows = [
-            Estimate(f"{letter}  {_short(run.name)}, {percent(run.score.value, run.score.n)}", run.score, "network")
+            Estimate(f"{letter} {_short(run.name)}, {percent(run.score.value, run.score.n)}", run.score, "network")
             for letter, run in self.runs.items()
         ]
         bases = {run.baseline for run in self.runs.values()}
@@ -189,9 +184,7 @@ class Comparison:
 def write_comparison(comparison: Comparison, out: str | Path) -> None:
     """Write one self-contained page. Raises `StorageError`."""
     environment = templates()
-    environment.globals.update(
-        charts=charts, kind_of=kind_of, split_words=SPLIT_WORDS, most_rows=MOST_ROWS
-    )  # fmt: skip
+    environment.globals.update(charts=charts, kind_of=kind_of, split_words=SPLIT_WORDS, most_rows=MOST_ROWS)
     template = environment.get_template("report/comparison.html")
     write_text(out, render(template, "report/comparison.css", it=comparison))
 

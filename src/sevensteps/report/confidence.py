@@ -35,9 +35,7 @@ class Confidence:
     """
 
     def __init__(self, scored: Mapping[str, Scored], split: str) -> None:
-        preds, targets, self.evaluation = scored[split]
-        valid = scored["valid"]
-        self.split = split
+        (preds, targets, _), valid, self.split = scored[split], scored["valid"], split
         self.calibration = Calibration.of(preds, targets, fit_temperature(valid.preds, valid.targets))
         self.coverage = Coverage.of(preds, targets)
         self.threshold = self._threshold(Coverage.of(valid.preds, valid.targets))
@@ -53,9 +51,8 @@ class Confidence:
     def verdict(self) -> str:
         """Whether its probabilities can be believed, in a sentence or two."""
         before, after, temperature = self.calibration.before, self.calibration.after, self.calibration.temperature
-        n = plural(self.evaluation.accuracy.n, "picture")
         error = f"the expected calibration error (ECE) is {percent(before.ece)}"
-        luck = f"up to {percent(before.ece_by_luck)} on {n}"
+        luck = f"up to {percent(before.ece_by_luck)} on {plural(len(self.coverage.right), 'picture')}"
         if before.ece <= before.ece_by_luck:
             return f"As sure as it is right, as far as can be told: {error}, and luck alone makes {luck}."
         kind = "It is surer than it is right" if temperature.value > 1 else "It is right more often than it is sure"
@@ -80,7 +77,7 @@ class Confidence:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As `result.json` has it."""
+        """As `result.json` has it; the coverage is that of the raw probabilities."""
         coverage = self.coverage.to_dict() | {"recommended": self.threshold.to_dict() if self.threshold else None}
         return {"split": self.split} | self.calibration.to_dict() | {"coverage": coverage}
 
