@@ -15,6 +15,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 DATA = {  # the fixture whose folder is an example's argument, and what follows; others run without any
     "chapter4.py": ["mnist_sample"],
     "cifar10_speedrun.py": ["ten_colours", "8"],
+    "ten_digits.py": ["mnist"],
 }
 PRINTS = {
     "chapter4.py": [
@@ -24,6 +25,19 @@ PRINTS = {
         r"eighteen layers: +0\.99\d\d after 1 epoch",
     ],
     "cifar10_speedrun.py": [r"\d pictures a second", r"8 epochs .* took", r"test accuracy (0\.[5-9]|1\.0)"],
+    "sgd_in_one_page.py": [r"epoch  1: 0\.\d", r"epoch 10: (0\.9[5-9]\d\d|1\.0000) of the validation pictures right"],
+    "ten_digits.py": [
+        r"54,999 pictures of 10 digits to learn from, 5,001 to check on",
+        r"pixel similarity by l1: +6[56]\.\d\d % \(95 % interval 6\d",
+        r"pixel similarity by rmse: +8[01]\.\d\d % \(95 % interval",
+        r"their sum is 1\.00",
+        r"-0\.004 by 1 - probability",
+        r"-0\.996 by cross-entropy",
+        r"one layer: +9[12]\.\d\d % \(95 % interval",
+        r"two layers: +9[67]\.\d\d % \(95 % interval",
+        r"a convnet: +9[89]\.\d\d % \(95 % interval",
+        r"a convnet on test, looked at once: +9[89]\.\d\d % \(95 % interval .* n = 10,000\)",
+    ],
 }
 
 

@@ -24,6 +24,7 @@ from sevensteps.tour.exhibit import (
     pick,
     pictures,
     plain,
+    refusal,
     show_picture,
 )
 
@@ -82,7 +83,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_range(digits: DataLoaders
     with pytest.raises(RequestError) as caught:
         EXAMPLE.run(digits, steps=value)
     assert caught.value.message == f"steps is {value!r}"
-    assert caught.value.hint == "expected a number of type int from 1 to 9"
+    assert caught.value.hint == "expected a whole number from 1 to 9"
 
 
 def test_not_a_number_is_refused(digits: DataLoaders) -> None:
@@ -182,6 +183,13 @@ def test_a_signed_picture_is_drawn_around_zero_in_one_channel() -> None:
     image = axis.images[0]
     assert image.get_clim() == (-2, 2)
     assert image.get_array().tolist() == [[-1.0, 1.0]]  # type: ignore[union-attr]
+
+
+def test_a_refusal_is_torchs_message_in_one_line_and_nothing_where_it_works() -> None:
+    two, three = torch.zeros(2), torch.zeros(3)
+    assert refusal(lambda: two + three).startswith("The size of tensor a (2) must match the size of tensor b (3)")
+    assert "\n" not in refusal(lambda: two @ three)
+    assert refusal(lambda: two + two) == ""
 
 
 def test_figures_do_not_touch_pyplots_state() -> None:

@@ -16,15 +16,10 @@ from ..errors import RequestError, SevenStepsError
 from ..files import json_text
 from ..words import visible
 from .interrupts import deferred
+from .look import look
+from .options import device_option, json_option, links_option, quiet_option
 
 INTERRUPTED = 130  # as a shell reports SIGINT
-
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on stdout."
-)
-quiet_option = click.option("--quiet", is_flag=True, help="Print results only, no progress.")
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-links_option = click.option("--follow-links", is_flag=True, help="Follow symbolic links in a folder of pictures.")
 
 
 def run(words: Sequence[str]) -> int:
@@ -133,6 +128,8 @@ def train(
     ):
         terminal.starting()
         with deferred():
+            from ..insight.doctor import examine
+            from ..insight.record import Record
             from ..report.page import write_report
             from ..training.train import resume
             from ..training.train import train as run_training
@@ -141,7 +138,7 @@ def train(
         else:
             result = run_training(watcher=terminal, **options)
         report = write_report(result)
-        terminal.trained(result, report)
+        terminal.trained(result, report, examine(Record.of(result.run)))
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -196,21 +193,32 @@ def predict(
 @command.command()
 @click.argument("questions", nargs=-1, type=int)
 @click.option("--data", help="Your own pictures: whatever `train` takes. Else the embedded digits.")
-@click.option("--out", help="A folder for the figures.", default="tour", show_default=True)
+@click.option("--out", help="A folder for the figures.", show_default="tour")
+@click.option("--html", help="A folder for pages instead: one for each question, its figure inside, and index.html.")
 @json_option
 @quiet_option
-def tour(questions: tuple[int, ...], data: str | None, out: str, as_json: bool, quiet: bool) -> None:
+def tour(
+    questions: tuple[int, ...], data: str | None, out: str | None, html: str | None, as_json: bool, quiet: bool
+) -> None:
     """Answer questions of fastbook's chapter 4 by code that runs: all that there are, or those of the given numbers."""
+    if out and html:
+        raise RequestError("--out is given besides --html", hint="leave one out: pages have their figures inside")
     from .terminal import Terminal
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         terminal.starting()
         with deferred():
             from ..data.dataloaders import DataLoaders
+            from ..data.sources import DIGITS
             from ..tour.show import choose, run_tour
         choose(questions)  # an unknown number is told before anything is read
         dls = DataLoaders.from_source(data, progress=terminal.progress)
-        terminal.toured(run_tour(questions, dls, out))
+        if html:
+            from ..tour.pages import write_tour
+
+            terminal.toured(*write_tour(questions, dls, html, data or DIGITS, terminal.progress))
+        else:
+            terminal.toured(run_tour(questions, dls, out or "tour", terminal.progress))
 
 
 @command.command()
@@ -294,6 +302,9 @@ def studio(model: str, port: int) -> None:
     from ..studio.app import studio as run_studio
 
     run_studio(model, port=port)
+
+
+command.add_command(look)
 
 
 def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:

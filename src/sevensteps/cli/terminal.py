@@ -27,11 +27,13 @@ from rich.text import Text
 
 from ..files import json_text
 from ..words import NO_BREAK, distance, in_short, percent, plural, span, visible
+from .doctor import doctors_word
 
 if TYPE_CHECKING:
     from ..data.check import Report
     from ..data.dataloaders import DataLoaders
     from ..data.listing import Refused
+    from ..insight.doctor import Diagnosis
     from ..interval import Accuracy
     from ..models.evaluate import FolderEvaluation
     from ..models.evaluation import Evaluation
@@ -99,6 +101,10 @@ class Terminal:
             self.bar.stop()
         self.bar, self.task, self.doing = None, None, ""
 
+    def finish(self) -> None:
+        """Nothing more is under way: the bar goes."""
+        self._close_bar()
+
     # -- the main job, as it goes -----------------------------------------------------------------------------------
 
     def found(self, dls: DataLoaders, where: str) -> None:
@@ -156,11 +162,11 @@ class Terminal:
 
     # -- results --------------------------------------------------------------------------------------------------
 
-    def trained(self, result: TrainingResult, report: Path) -> None:
+    def trained(self, result: TrainingResult, report: Path, doctor: Sequence[Diagnosis]) -> None:
         """The result of a training, its distance from the baseline, where it is, and what to do next."""
         self._close_bar()
         if self.as_json:
-            return self._json(result.to_dict() | {"report": str(report)})
+            return self._json(result.to_dict() | {"report": str(report), "doctor": [it._asdict() for it in doctor]})
         self.err.print()
         if result.interrupted:
             self._head(self.out, "Stopped", "by you; what was learned so far is kept")
@@ -178,6 +184,8 @@ class Terminal:
             )
         if result.best_epoch and result.best_epoch != len(result.epochs):
             self._line(f"the weights are those of epoch {result.best_epoch}, the best on valid", self.out)
+        for number, line in enumerate(doctors_word(doctor)):
+            self._head(self.out, "" if number else "Doctor", line)
         run = visible(str(result.run.path))
         self._head(self.out, "Run", f"{run} ({result.seconds:.0f} s); report: {visible(str(report))}")
         first = f"train --resume {run}" if result.interrupted else f"predict {run} PICTURE"
@@ -210,13 +218,15 @@ class Terminal:
         self._refused(result.refused, "--json has all")
         return None
 
-    def toured(self, results: Sequence[dict[str, Any]]) -> None:
-        """The exhibits of the tour."""
+    def toured(self, results: Sequence[dict[str, Any]], index: Path | None = None) -> None:
+        """The exhibits of the tour, or where their pages are."""
         from ..tour.show import render
 
         self._close_bar()
         if self.as_json:
-            return self._json({"exhibits": results})
+            return self._json({"exhibits": results} | ({"index": str(index)} if index else {}))
+        if index:
+            return self._head(self.out, "Tour", f"{plural(len(results), 'page')}: open {visible(str(index))}")
         for result in results:
             self.out.print(render(result))
         return None

@@ -1,5 +1,5 @@
-"""Looking inside: what a model got wrong and how sure it was; listens to training and changes nothing.
+"""Looking inside: what a model got wrong, how sure it was, and why; listens to training and changes nothing.
 
-In: predictions and targets, a Learner. Out: tables and rankings that people can read.
+In: predictions and targets, a model and pictures. Out: tables, rankings and maps that people can read.
 May import: `training`, `models`, `data`, and what lies below them.
 """

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..data.dataloaders import DataLoaders
 from ..data.listing import LONGEST_NAME, MOST_CLASSES
 from ..data.preprocessing import Preprocessing
 from ..errors import ModelFolderError, RequestError
@@ -41,6 +42,17 @@ class ModelFolder:
     model: nn.Module
     classes: list[str]
     preprocessing: Preprocessing
+
+    @classmethod
+    def of(cls, model: nn.Module, dls: DataLoaders) -> ModelFolder:
+        """Of a model for these data. Raises `RequestError` where they know no class names or no preprocessing."""
+        if dls.vocab is None or dls.preprocessing is None:
+            raise RequestError(
+                "these data loaders know no class names or no preprocessing, "
+                "so a picture cannot be predicted or the model saved",
+                hint="make them with DataLoaders.from_folder, from_csv or from_arrays; get_preds(dl) needs neither",
+            )
+        return cls(model, dls.vocab, dls.preprocessing)
 
     def save(self, folder: str | Path, card: str = "") -> Path:
         """Write the folder; files of an earlier version in it are replaced, each whole or not at all.

@@ -16,6 +16,7 @@ FILES = {
     "data.json": "fingerprint of the pictures, classes, counts, refused files",
     "history.csv": "losses and accuracy, a row an epoch",
     "steps.csv": "loss, learning rate and gradient norm, a row a step",
+    "layers.csv": "size of weights, gradient and update of each layer, silent units: a row a layer, once an epoch",
     "predictions.csv": "the answer to every validation and test picture",
     "result.json": "the figures of this page, for programs",
     "baseline": "the model folder of pixel similarity: the mean picture of each class",

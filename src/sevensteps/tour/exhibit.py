@@ -62,10 +62,19 @@ class Control:
         else:
             fits = self.range is None or self.range.low <= value <= self.range.high
         if not fits:
-            expected = " or ".join(map(repr, self.choices)) or f"a number of type {self.kind.__name__}"
-            ends = f" from {self.range.low:g} to {self.range.high:g}" if self.range else ""
-            raise RequestError(f"{self.name} is {value!r}", hint=f"expected {expected}{ends}")
+            raise RequestError(f"{self.name} is {value!r}", hint=f"expected {self.fitting}")
         return value
+
+    @property
+    def fitting(self) -> str:
+        """What it may be: "a whole number from 1 to 9", "'l1' or 'rmse'"."""
+        if self.choices:
+            return " or ".join(map(repr, self.choices))
+        number = "a number" if self.kind is float else "a whole number"
+        if self.range is None:
+            return number
+        low, high = self.range
+        return f"{number} from {low:g}" + ("" if high == float("inf") else f" to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,11 @@ class Exhibit:
     number: int
     question: str
     function: Callable[..., Shown]
+
+    @property
+    def name(self) -> str:
+        """What its files are called: "14_seven_steps"."""
+        return f"{self.number:02d}_{self.function.__name__}"
 
     @property
     def answer(self) -> str:
@@ -262,3 +276,12 @@ def grad_of(weights: Tensor) -> Tensor:
     """The gradient that `backward` has left."""
     assert weights.grad is not None
     return weights.grad
+
+
+def refusal(action: Callable[[], Any]) -> str:
+    """What torch says when it refuses to do this, in one line; nothing where it does it."""
+    try:
+        action()
+    except RuntimeError as error:
+        return str(error).partition("\n")[0].partition(". ")[0]
+    return ""

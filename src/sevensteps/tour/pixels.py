@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.dataloaders import DataLoaders
 from ..interval import Accuracy
-from .exhibit import Between, Shown, Which, exhibit, panels, pick, pictures, plain, show_picture
+from .exhibit import Between, Shown, Which, exhibit, panels, pick, pictures, plain, refusal, show_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,16 +146,12 @@ def broadcasting(dls: DataLoaders, count: Annotated[int, Between(2, 256)] = 16) 
     difference = x - mean
     one_by_one = torch.stack([picture - mean for picture in x])
     expanded = mean.expand_as(x)
-    try:
-        refused = str(x - torch.zeros(x.shape[-1] + 1))
-    except RuntimeError as error:
-        refused = str(error).partition("\n")[0]
     findings = {
         "pictures": list(x.shape), "mean_picture": list(mean.shape), "difference": list(difference.shape),
         "same_as_one_by_one": bool(torch.equal(difference, one_by_one)),
         "expanded_strides": list(expanded.stride()), "same_memory": expanded.data_ptr() == mean.data_ptr(),
         "bytes_of_the_mean_picture": expanded.untyped_storage().nbytes(), "bytes_of_copies": x.nbytes,
-        "refused": refused,
+        "refused": refusal(lambda: x - torch.zeros(x.shape[-1] + 1)),
     }  # fmt: skip
     return Shown(findings, _draw_broadcast(x, mean, difference))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ from ..data.dataloaders import DataLoaders
 from ..errors import RequestError
 from ..files import make_folder, write_bytes
 from ..words import visible
-from . import learning, pixels  # noqa: F401 - importing them puts their exhibits into EXHIBITS
+from . import datasets, learning, pixels, tensors, weights  # noqa: F401 - importing them puts their exhibits into EXHIBITS
 from .exhibit import EXHIBITS, Exhibit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import RenderableType
+
+    from ..data.store import Progress
 
 DOTS_PER_INCH = 120
 MOST_SHOWN = 5  # values of a longer list, on a terminal
@@ -34,7 +36,9 @@ def choose(numbers: Iterable[int] = ()) -> list[Exhibit]:
     return [EXHIBITS[number] for number in numbers]
 
 
-def run_tour(numbers: Iterable[int], dls: DataLoaders, out: str | Path | None = None) -> list[dict[str, Any]]:
+def run_tour(
+    numbers: Iterable[int], dls: DataLoaders, out: str | Path | None = None, progress: Progress | None = None
+) -> list[dict[str, Any]]:
     """Run exhibits on the pictures of `dls`: one table of plain values each, fit for JSON.
 
     Its keys are number, question, answer, controls, findings, code, seconds, and figure: the path of the PNG in the
@@ -44,30 +48,47 @@ def run_tour(numbers: Iterable[int], dls: DataLoaders, out: str | Path | None = 
     """
     chosen = choose(numbers)
     folder = make_folder(out) if out is not None else None
-    return [run_exhibit(exhibit, dls, folder) for exhibit in chosen]
+    return [run_exhibit(exhibit, dls, folder) for exhibit in counted(chosen, progress)]
+
+
+def counted(chosen: list[Exhibit], progress: Progress | None) -> Iterator[Exhibit]:
+    """The exhibits one by one; `progress` is told how many are done."""
+    for done, exhibit in enumerate(chosen):
+        if progress:
+            progress("answering questions", done, len(chosen))
+        yield exhibit
 
 
 def run_exhibit(
     exhibit: Exhibit, dls: DataLoaders, folder: Path | None = None, controls: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """One exhibit as `run_tour` gives it, with its controls turned. Raises `RequestError`, `StorageError`."""
+    result, figure = visit(exhibit, dls, controls)
+    if folder is not None and figure is not None:
+        path = folder / f"{exhibit.name}.png"
+        write_bytes(path, png(figure))
+        result["figure"] = str(path)
+    return result
+
+
+def visit(
+    exhibit: Exhibit, dls: DataLoaders, controls: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], Figure | None]:
+    """One exhibit as `run_tour` gives it, with its controls turned, and its figure, of which nothing is written."""
     started = time.perf_counter()
     controls = dict(controls or {})
     shown = exhibit.run(dls, **controls)
-    path = None
-    if folder is not None and shown.figure is not None:
-        path = folder / f"{exhibit.number:02d}_{exhibit.function.__name__}.png"
-        write_bytes(path, png(shown.figure))
-    return {
+    result = {
         "number": exhibit.number,
         "question": exhibit.question,
         "answer": exhibit.answer,
         "controls": {name: controls.get(name, control.default) for name, control in exhibit.controls.items()},
         "findings": _finite(shown.findings),
         "code": exhibit.code,
-        "figure": str(path) if path else None,
+        "figure": None,
         "seconds": round(time.perf_counter() - started, 3),
     }
+    return result, shown.figure
 
 
 def png(figure: Figure) -> bytes:
@@ -117,21 +138,28 @@ def as_text(value: Any) -> str:
     >>> as_text(0.123456), as_text([0.5] * 3), as_text(list(range(100)))
     ('0.1235', '0.5, 0.5, 0.5', '0, 1, 2, … 99 (100 values)')
     >>> as_text({"a": 1, "b": None}), as_text(True)
-    ('a 1, b unknown', 'yes')
+    ('a 1, b none', 'yes')
+    >>> as_text({"shape": [2, 3]}), as_text([[1, 2], [3, 4]])
+    ('shape (2, 3)', '(1, 2), (3, 4)')
     """
     if value is None or isinstance(value, bool):
-        return {None: "unknown", True: "yes", False: "no"}[value]
+        return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{visible(str(name)).replace('_', ' ')} {as_text(one)}" for name, one in value.items())
+        between = "\n" if any(isinstance(one, Mapping) for one in value.values()) else ", "
+        return between.join(f"{visible(str(name)).replace('_', ' ')} {_inside(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         if any(isinstance(one, Mapping) for one in value):
             return "\n".join(map(as_text, value))
         if len(value) > MOST_SHOWN:
-            return f"{', '.join(map(as_text, value[:3]))}, … {as_text(value[-1])} ({len(value)} values)"
-        return ", ".join(map(as_text, value))
+            return f"{', '.join(map(_inside, value[:3]))}, … {_inside(value[-1])} ({len(value)} values)"
+        return ", ".join(map(_inside, value))
     return visible(str(value))
+
+
+def _inside(value: Any) -> str:
+    return f"({as_text(value)})" if isinstance(value, list | tuple) else as_text(value)
 
 
 def _finite(value: Any) -> Any:

@@ -94,15 +94,15 @@ class StepLog(Callback):
             return
         losses = torch.stack([row[2] for row in self._waiting]).tolist()
         norms = torch.stack([row[4] for row in self._waiting]).tolist()
-        for (step, epoch, _, lr, _, pictures), loss, norm in zip(self._waiting, losses, norms, strict=True):
+        waiting, self._waiting = self._waiting, []
+        for (step, epoch, _, lr, _, pictures), loss, norm in zip(waiting, losses, norms, strict=True):
+            self.rows.append((step, epoch, loss, lr, norm))
             if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and self.learn.device.type == "cpu"):
                 what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
                 raise TrainingError(
                     f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",
                     hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}, and look at these",
                 )
-            self.rows.append((step, epoch, loss, lr, norm))
-        self._waiting = []
 
     def _named(self, pictures: Any) -> str:
         """The pictures of a batch, as far as they have names."""

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ from .optimizers import SGD, OptFunc, make_optimizer, set_lr
 from .recorder import EpochTable, Recorder
 from .schedules import Schedule, constant, one_cycle
 from .together import together
+
+if TYPE_CHECKING:
+    from ..insight.trace import Trace
 
 
 class Learner:
@@ -219,13 +222,13 @@ class Learner:
     def predict(self, picture: Any) -> Prediction:
         """The class of one picture (a path, bytes, a PIL image, an array) and the probability of each class."""
         with self._looking():
-            return Predictor(self._as_folder(), self.device).predict(picture)
+            return Predictor(ModelFolder.of(self.model, self.dls), self.device).predict(picture)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write a model folder. Raises `RequestError` where `folder` exists, unless `overwrite`."""
         if Path(folder).exists() and not overwrite:
             raise RequestError(f"{folder} exists already", hint="choose another name, or pass overwrite=True")
-        return self._as_folder().save(folder)
+        return ModelFolder.of(self.model, self.dls).save(folder)
 
     def load(self, folder: str | Path) -> Learner:
         """Take the weights of a model folder of the same network. Raises `ModelFolderError`, `RequestError`."""
@@ -238,6 +241,12 @@ class Learner:
         """A table of the layers: what each gives, and how many parameters it has."""
         with self._looking():
             return summary(self.model, self._pair(next(self._batches(self.dls.train)))[0][:2])
+
+    def trace(self, lr: float | None = None) -> Trace:
+        """The seven steps of the next batch, as a record that prints, draws and is JSON; then all is as it was."""
+        from ..insight.tracer import trace_next_step  # the one look upwards: see docs/decisions/0011
+
+        return trace_next_step(self, lr)
 
     def advance_to(self, progress: float) -> None:
         """Set the learning rate for a point of the schedule, 0 to 1, unless it is past that already."""
@@ -309,12 +318,3 @@ class Learner:
         if dl is None:
             raise RequestError("there is no validation set", hint="give DataLoaders a valid loader, or name a loader")
         return DataLoader(dl.collection, dl.batch_size, workers=dl.workers) if isinstance(dl, DataLoader) else dl
-
-    def _as_folder(self) -> ModelFolder:
-        if self.dls.vocab is None or self.dls.preprocessing is None:
-            raise RequestError(
-                "these data loaders know no class names or no preprocessing, "
-                "so a picture cannot be predicted or the model saved",
-                hint="make them with DataLoaders.from_folder, from_csv or from_arrays; get_preds(dl) needs neither",
-            )
-        return ModelFolder(self.model, self.dls.vocab, self.dls.preprocessing)

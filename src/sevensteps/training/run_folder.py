@@ -1,8 +1,8 @@
 """The run folder: one training, its figures, and all that is needed to repeat it.
 
 `runs/<name>/`: `config.toml`, `environment.json`, `data.json`, `history.csv` (a row an epoch), `steps.csv` (a row a
-step), `predictions.csv` (a row a validation or test picture), `result.json`, `model/`, the model folder,
-`baseline/`, that of pixel similarity, and `checkpoints/`.
+step), `layers.csv` (a row a layer, once an epoch), `predictions.csv` (a row a validation or test picture),
+`result.json`, `model/`, the model folder, `baseline/`, that of pixel similarity, and `checkpoints/`.
 """
 
 from __future__ import annotations
@@ -133,11 +133,16 @@ class RunFolder:
             raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
 
     def read_table(self, name: str) -> list[dict[str, str]]:
-        """The rows of one of the CSV files, by column. Raises `RequestError` where it is missing or no table."""
+        """The rows of one of the CSV files, by the names of its columns; none where it is not there.
+
+        Raises `RequestError` where it cannot be read.
+        """
         try:
             return read_csv(self.path / name)
+        except FileNotFoundError:
+            return []
         except (OSError, ValueError) as error:
-            raise RequestError(f"cannot read {self.path / name}: {error}", hint="was this run finished?") from error
+            raise RequestError(f"cannot read {self.path / name}: {error}", hint="train again") from error
 
     def seal(self) -> None:
         """Write `manifest.json`: the SHA-256 of every file but the checkpoints, which have their own."""

@@ -20,6 +20,7 @@ from ..models.pixel_similarity import PixelSimilarity
 from .callbacks import Callback
 from .checkpoint import Checkpoints, checkpoints
 from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
+from .layer_log import LayerLog, LayerRow
 from .learner import Learner
 from .machine import at_work
 from .plan import BASELINE, Plan, asked_before, check_asked, make_plan
@@ -167,9 +168,10 @@ def _train(
 def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool]:
     """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
     learn, minutes = ready.learn, asked["minutes"]
-    best, log, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), StopWhenAsked()
+    best, log, layers, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), LayerLog(), StopWhenAsked()
     kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.agreed)
-    cbs = [best, log, kept, stop, *([TimeLimit(minutes)] if minutes else []), _Reporter(run, log, watcher)]
+    reporter = _Reporter(run, log, layers, watcher)
+    cbs = [best, log, layers, kept, stop, *([TimeLimit(minutes)] if minutes else []), reporter]
     try:
         with stop.listening():
             if checkpoints(run.checkpoints):
@@ -177,6 +179,7 @@ def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watch
             else:
                 learn.fit_one_cycle(plan.recipe.epochs, cbs=cbs)
     except TrainingError as error:
+        reporter.write_logs()  # they tell how it came to that
         if best.weights:
             error.hint += f"; the best epoch before that, epoch {best.epoch}, is kept in {run.model}"
         raise
@@ -192,8 +195,8 @@ def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watch
 class _Reporter(Callback):
     """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
 
-    def __init__(self, run: RunFolder, log: StepLog, watcher: Watcher) -> None:
-        self.run, self.log, self.watcher = run, log, watcher
+    def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
+        self.run, self.log, self.layers, self.watcher = run, log, layers, watcher
 
     def after_batch(self) -> None:
         learn = self.learn
@@ -207,8 +210,13 @@ class _Reporter(Callback):
         head = ["epoch", "train_loss", "valid_loss", *rows[0].metrics, "seconds", "pictures_per_second"]
         cells = [[row.epoch, row.train_loss, row.valid_loss, *row.metrics.values(), *row[-2:]] for row in rows]
         self.run.write_table("history.csv", head, cells)
-        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.write_logs()
         self.watcher.epoch(rows[-1], self.learn.epochs)
+
+    def write_logs(self) -> None:
+        """The tables of the steps and of the layers so far."""
+        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.run.write_table("layers.csv", LayerRow._fields, self.layers.rows)
 
 
 def _describe(run: RunFolder, asked: dict[str, Any], plan: Plan) -> None:

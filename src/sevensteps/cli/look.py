@@ -1,0 +1,124 @@
+"""`sevensteps look`: a run's health, one of its steps, or what it makes of one picture."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import RequestError
+from ..files import json_text
+from ..words import visible
+from .doctor import doctors_word
+from .interrupts import deferred
+from .options import json_option, quiet_option
+
+if TYPE_CHECKING:
+    from ..insight.replay import Replayed
+    from .terminal import Terminal
+
+
+@click.command()
+@click.argument("run")
+@click.option("--step", type=int, help="Open this step of the training, from 0: it is made again, and compared.")
+@click.option("--picture", help="Follow this picture, a file or a name in predictions.csv, and say why its answer.")
+@click.option("--parameters", is_flag=True, help="With --step and --json: the gradient and update of every parameter.")
+@click.option("--out", default="look", show_default=True, help="A folder for the pictures that are drawn.")
+@json_option
+@quiet_option
+def look(
+    run: str, step: int | None, picture: str | None, parameters: bool, out: str, as_json: bool, quiet: bool
+) -> None:
+    """Look inside a RUN: without an option, what the doctor says of its training.
+
+    With --step, that step opened: the batch, predictions, loss, gradient, update, and what came of it. It is made again
+    from the nearest checkpoint, and its loss and gradient are compared with the recorded ones to the last bit. With
+    --picture, that picture through all epochs, and why it gets the answer that it gets.
+    """
+    if step is not None and picture is not None:
+        raise RequestError("--step and --picture are two questions", hint="ask one of them")
+    from .terminal import Terminal
+
+    with Terminal(as_json=as_json, quiet=quiet) as terminal:
+        if step is not None:
+            show_step(run, step, out, terminal, parameters=parameters)
+        elif picture is not None:
+            show_picture(run, picture, out, terminal)
+        else:
+            show_health(run, terminal)
+
+
+def show_health(run: str, terminal: Terminal) -> None:
+    """What the doctor says. Raises `RequestError` for a folder that is no run."""
+    terminal.starting()
+    with deferred():
+        from ..insight.doctor import examine
+        from ..insight.record import Record
+        from ..training.run_folder import RunFolder
+    record = Record.of(RunFolder.open(run))
+    found = examine(record)
+    if terminal.as_json:
+        _print_json({"run": run, "steps": len(record.steps), "doctor": [diagnosis._asdict() for diagnosis in found]})
+        return
+    terminal.finish()
+    for line in doctors_word(found):
+        click.echo(line)
+    if record.steps:
+        click.echo(
+            f"{len(record.steps):,} steps were made: --step 0 to --step {len(record.steps) - 1} open one of them"
+        )
+
+
+def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters: bool) -> None:
+    """A step of a run, made again. Raises `RequestError`, `DataError`."""
+    terminal.starting()
+    with deferred():
+        from ..insight.replay import Replay
+    replayed = Replay(run, terminal).step(number)
+    figure = _draw(replayed.trace.figure(), out, f"{Path(run).resolve().name}-step-{number}.png")
+    terminal.finish()
+    if terminal.as_json:
+        _print_json(replayed.to_dict(parameters=parameters) | {"figure": figure})
+        return
+    click.echo(str(replayed.trace))
+    click.echo(f"\n{_proof(replayed)}\npicture: {visible(figure)}")
+
+
+def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
+    """What a run makes of a picture, and why. Raises `RequestError`, `DataError`, `RefusedPicture`."""
+    terminal.starting()
+    with deferred():
+        from ..insight.explanation import explain
+        from ..insight.replay import Replay
+    explanation = explain(Replay(run, terminal), picture)
+    stem = re.sub(r"[^\w-]+", "-", Path(picture).stem).strip("-") or "picture"
+    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{stem}.png")
+    terminal.finish()
+    if terminal.as_json:
+        _print_json(explanation.to_dict() | {"figure": figure})
+        return
+    click.echo(f"{explanation}\n\npicture: {visible(figure)}")
+
+
+def _proof(replayed: Replayed) -> str:
+    start = f"made again from step {replayed.begun_at:,}"
+    if replayed.exact:
+        return f"{start}: loss and gradient are those that the run recorded, to the last bit"
+    return (
+        f"{start}: {'nothing to compare with' if replayed.exact is None else 'NOT the recorded bits'}, {replayed.why}"
+    )
+
+
+def _draw(figure: Any, folder: str, name: str) -> str:
+    from ..files import make_folder, write_bytes
+    from ..insight.drawing import png
+
+    path = make_folder(folder) / name
+    write_bytes(path, png(figure))
+    return str(path)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json_text(document))

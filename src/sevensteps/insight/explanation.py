@@ -1,0 +1,205 @@
+"""Why this answer? What a run makes of one picture, what that looks like to it, and what would have shown it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.dataloader import DataLoader
+from ..data.preprocessing import as_input
+from ..errors import ModelFolderError, RequestError
+from ..models.model_folder import ModelFolder
+from ..models.pixel_similarity import PixelSimilarity
+from ..words import percent, plural, visible
+from .calibration import Temperature, fit_temperature, probabilities
+from .follow import AfterEpoch, Follow, Found, find_picture, turns
+from .influence import Influences, influences
+from .neighbours import Neighbour, Neighbours, archetype_distances, neighbours
+from .replay import Replay
+from .saliency import Attributions, attributions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BATCH = 256
+LRS: tuple[float, ...] = tuple(10.0 ** (power / 4) for power in range(-20, 5))  # 1e-5 to 10, four to a decade
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One picture, and the answer that the run's kept model gives.
+
+    `probs` are its probabilities (float64, of the classes), `calibrated` the same at the temperature that was fitted on
+    the validation set. `archetypes` are distances by class, nearest first; `nearest` the pixels (uint8, K×C×H×W) of the
+    training pictures that it is most like, which `most_like` names; `epochs` what it was called after each
+    epoch; `turning_lr` the least learning rate at which one step on this picture alone turns a wrong answer right, None
+    for a right answer, an unknown class, or where none up to 10 does.
+    """
+
+    found: Found
+    vocab: Sequence[str]
+    probs: Tensor
+    calibrated: Tensor
+    temperature: Temperature
+    archetypes: dict[str, float]
+    neighbours: Neighbours
+    nearest: Tensor
+    influences: Influences | None
+    attributions: Attributions
+    epochs: list[AfterEpoch]
+    turning_lr: float | None
+
+    @property
+    def called(self) -> str:
+        """The class that it is called."""
+        return self.vocab[int(self.probs.argmax())]
+
+    @property
+    def true(self) -> str | None:
+        """Its class, where that is known."""
+        return None if self.found.true is None else self.vocab[self.found.true]
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether it is called what it is."""
+        return None if self.true is None else self.called == self.true
+
+    @property
+    def most_like(self) -> list[Neighbour]:
+        """The training pictures nearest to it: by the network's features where it has some, else by pixels."""
+        return self.neighbours.features or self.neighbours.pixels
+
+    @property
+    def would_have_shown_it(self) -> list[str]:
+        """What another epoch, learning rate or other data would have made of it, a sentence each."""
+        return [sentence for sentence in (self._by_epoch(), self._by_lr(), self._by_data()) if sentence]
+
+    def _by_epoch(self) -> str:
+        if self.true is None:
+            return ""
+        learned, forgotten = turns(self.epochs)
+        right = [row for row in self.epochs if row.right]
+        if not right:
+            return "epoch: it was wrong after every one"
+        best = max(right, key=lambda row: row.probability)
+        after = f"learned in epoch {', '.join(map(str, learned))}" if learned else "right before anything was learned"
+        lost = f", forgotten in epoch {', '.join(map(str, forgotten))}" if forgotten else ""
+        return f"epoch: {after}{lost}; surest of it after epoch {best.epoch}, with {percent(best.probability)}"
+
+    def _by_lr(self) -> str:
+        if self.is_right is not False:
+            return ""
+        if self.turning_lr is None:
+            return "learning rate: no single step on this picture alone, up to a rate of 10, turns the answer"
+        return f"learning rate: one step on this picture alone turns the answer from a rate of {self.turning_lr:.2g} on"
+
+    def _by_data(self) -> str:
+        near = self.most_like
+        classes = Counter(one.true for one in near)
+        told = ", ".join(f"{n} {visible(name)}" for name, n in classes.most_common())
+        advice = ""
+        if self.true is not None and not self.is_right and classes[self.true] < len(near):
+            advice = f": more pictures of {visible(self.true)} that look like this one would show it"
+        return f"data: of the {plural(len(near), 'training picture')} that it is most like, {told}{advice}"
+
+    def __str__(self) -> str:
+        from .explanation_text import explanation_text
+
+        return explanation_text(self)
+
+    def figure(self) -> Figure:
+        """All of it as one picture."""
+        from .explanation_figure import explanation_figure
+
+        return explanation_figure(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fit for JSON; of the attributions how complete they are, of pixels none."""
+        learned, forgotten = turns(self.epochs)
+        return {
+            "picture": self.found.name, "split": self.found.split, "class": self.true, "known_by": self.found.known_by,
+            "called": self.called, "right": self.is_right,
+            "probabilities": dict(zip(self.vocab, self.probs.tolist(), strict=True)),
+            "calibrated": dict(zip(self.vocab, self.calibrated.tolist(), strict=True)),
+            "temperature": self.temperature.value, "archetypes": self.archetypes,
+            "neighbours": self.neighbours.to_dict(), "influences": self.influences and self.influences.to_dict(),
+            "attributions": {"score": self.attributions.score, "score_of_black": self.attributions.black_score,
+                             "completeness_error": self.attributions.completeness_error},
+            "epochs": [row._asdict() for row in self.epochs], "learned_in": learned, "forgotten_in": forgotten,
+            "turning_lr": self.turning_lr, "would_have_shown_it": self.would_have_shown_it,
+        }  # fmt: skip
+
+
+def explain(replay: Replay, asked: str) -> Explanation:
+    """What the run makes of the picture `asked`: a file, or a name as its predictions.csv has them.
+
+    The training is made again to follow the picture through it, which takes as long as it took. Raises `RequestError`
+    where there is no such picture, or no model yet; `RefusedPicture` for a file that cannot be read.
+    """
+    plan, vocab = replay.plan, replay.plan.dls.vocab or []
+    found = find_picture(asked, plan)
+    try:
+        model, baseline = (ModelFolder.load(path).model for path in (replay.folder.model, replay.folder.baseline))
+    except ModelFolderError as error:
+        raise RequestError(
+            f"the run has no model yet: {error.message}", hint="train --resume goes on with it"
+        ) from error
+    if not isinstance(baseline, PixelSimilarity):
+        raise RequestError(f"{replay.folder.baseline} holds no archetypes", hint="train again")
+    baseline.vocab = list(vocab)
+    x = as_input(found.pixels)
+    preds, _ = _scores(model, DataLoader([(x, 0)], 1))
+    temperature = fit_temperature(*_scores(model, DataLoader(plan.dls.splits["valid"].collection, BATCH)))
+    follow = Follow(found, vocab)
+    replay.train([follow])
+    called, train = int(preds[0].argmax()), plan.dls.splits["train"].collection
+    near = neighbours(model, train, x, vocab)
+    numbers = [one.index for one in near.features or near.pixels]
+    return Explanation(
+        found=found,
+        vocab=vocab,
+        probs=probabilities(preds)[0],
+        calibrated=probabilities(preds, temperature.value)[0],
+        temperature=temperature,
+        archetypes=archetype_distances(baseline, x),
+        neighbours=near,
+        nearest=train.pixels_of(torch.tensor(numbers, dtype=torch.int64)),
+        influences=influences(model, train, x, called, vocab),
+        attributions=attributions(model, x, called),
+        epochs=follow.rows,
+        turning_lr=turning_lr(model, x, found.true) if found.true not in (None, called) else None,
+    )
+
+
+def turning_lr(model: nn.Module, x: Tensor, label: int | None) -> float | None:
+    """The least rate of `LRS` at which a step along the gradient of this picture alone (C×H×W) makes it `label`."""
+    if label is None:
+        return None
+    trial = copy.deepcopy(model).eval()
+    weights = {name: p.detach().clone() for name, p in trial.named_parameters()}
+    loss = F.cross_entropy(trial(x[None]), torch.tensor([label]))
+    grads = dict(zip(weights, torch.autograd.grad(loss, list(trial.parameters()), allow_unused=True), strict=True))
+    with torch.no_grad():
+        for lr in LRS:
+            for name, p in trial.named_parameters():
+                grad = grads[name]
+                if grad is not None:
+                    p.copy_(weights[name] - lr * grad)
+            if int(trial(x[None])[0].argmax()) == label:
+                return lr
+    return None
+
+
+def _scores(model: nn.Module, batches: DataLoader) -> tuple[Tensor, Tensor]:
+    """Raw scores and labels of all batches."""
+    with torch.inference_mode():
+        pairs = [(model(xb), yb) for xb, yb in batches]
+    preds, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
+    return preds, targets

@@ -1,0 +1,71 @@
+"""What a network makes of pictures: the features that its last layer takes, and the scores that it makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+MOST_TOGETHER, MOST_VALUES = 256, 1 << 21  # pictures that go through a network together, and their pixels' values
+
+
+def batch_size(x: Tensor) -> int:
+    """How many pictures like `x` (C×H×W) go through a network together."""
+    return min(MOST_TOGETHER, max(1, MOST_VALUES // max(1, x.numel())))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[torch.device]:
+    """The model in evaluation mode, and its device; afterwards each of its modules is in the mode it was in."""
+    modes = {module: module.training for module in model.modules()}
+    first = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0))
+    try:
+        model.eval()
+        yield first.device
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+class Seen(NamedTuple):
+    """`preds` (N×classes), and the `features` (N×F) of which the linear `layer` makes them; None where none does."""
+
+    preds: Tensor
+    features: Tensor | None
+    layer: nn.Linear | None
+
+
+@contextmanager
+def seeing(model: nn.Module) -> Iterator[Callable[[Tensor], Seen]]:
+    """A function from `xb` to what the model makes of it in evaluation mode, without gradients.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5))
+    >>> with seeing(model) as see:
+    ...     seen = see(torch.ones(4, 3))
+    >>> tuple(seen.preds.shape), tuple(seen.features.shape), seen.layer is model[2]
+    ((4, 5), (4, 2), True)
+    """
+    last: list[tuple[Tensor, nn.Linear]] = []
+
+    def keep(layer: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
+        last[:] = [(inputs[0], layer)]
+
+    hooks = [it.register_forward_pre_hook(keep) for it in model.modules() if isinstance(it, nn.Linear)]
+    try:
+        with evaluating(model) as device, torch.no_grad():
+
+            def see(xb: Tensor) -> Seen:
+                preds = model(xb.to(device))
+                for features, layer in last:
+                    if features.shape == (len(preds), layer.in_features) and preds.shape[1:] == (layer.out_features,):
+                        return Seen(preds, features, layer)
+                return Seen(preds, None, None)
+
+            yield see
+    finally:
+        for hook in hooks:
+            hook.remove()

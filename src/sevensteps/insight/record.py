@@ -1,0 +1,115 @@
+"""What a run recorded of its training, read from its folder: steps, epochs, layers, answers, what the data hold."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..data.check import Finding
+from ..errors import as_written
+from ..training.layer_log import LayerRow
+from ..training.run_folder import RunFolder
+
+FIGURES = ("loss", "lr", "gradient_norm")  # of steps.csv
+HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics
+SURE, HOPELESS = 0.9, 0.02  # probabilities of the class it was called, and of its own
+
+
+class StepRow(NamedTuple):
+    """A row of `steps.csv`."""
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    gradient_norm: float
+
+
+class EpochSummary(NamedTuple):
+    """A row of `history.csv`; `score` is its first metric, where there is one."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float | None
+    score: float | None
+
+
+class AnswerRow(NamedTuple):
+    """A row of `predictions.csv`."""
+
+    picture: str
+    true: str
+    predicted: str
+    probability: float
+    loss: float
+
+    @property
+    def is_surely_wrong(self) -> bool:
+        """Whether the network is sure of another class, and all but excludes its own."""
+        return self.true != self.predicted and self.probability >= SURE and math.exp(-self.loss) <= HOPELESS
+
+
+@dataclass(frozen=True)
+class Record:
+    """All of it; what a run that was stopped early has not written is empty. `answers` are of the validation set."""
+
+    classes: int
+    steps: list[StepRow]
+    epochs: list[EpochSummary]
+    layers: list[LayerRow]
+    answers: list[AnswerRow]
+    findings: list[Finding]
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Record:
+        """Read it. Raises `RequestError` for files that no training wrote."""
+        data = folder.read_json("data.json") if (folder.path / "data.json").is_file() else {}
+        with as_written(folder.path):
+            return cls(
+                classes=len(data.get("classes") or ()),
+                steps=recorded_steps(folder),
+                epochs=[_epoch(row) for row in folder.read_table("history.csv")],
+                layers=[_layer(row) for row in folder.read_table("layers.csv")],
+                answers=[_answer(row) for row in folder.read_table("predictions.csv") if row["split"] == "valid"],
+                findings=[Finding(**it | {"examples": tuple(it["examples"])}) for it in data.get("findings", [])],
+            )
+
+    @property
+    def guessing(self) -> float:
+        """The cross-entropy of giving every class the same probability."""
+        return math.log(max(self.classes, 2))
+
+    @property
+    def most_frequent(self) -> float:
+        """The accuracy of always saying the most frequent class of the validation set."""
+        counts = Counter(answer.true for answer in self.answers)
+        return max(counts.values()) / counts.total() if counts else 0.0
+
+
+def recorded_steps(folder: RunFolder) -> list[StepRow]:
+    """The rows of `steps.csv`; none where it is not there. Raises `RequestError`."""
+    rows = folder.read_table("steps.csv")
+    with as_written(folder.path / "steps.csv"):
+        return [StepRow(int(it["step"]), int(it["epoch"]), *(float(it[name]) for name in FIGURES)) for it in rows]
+
+
+def _epoch(row: dict[str, str]) -> EpochSummary:
+    metric = list(row)[len(HISTORY) : len(HISTORY) + 1]
+    valid, score = _number(row["valid_loss"]), _number(row[metric[0]]) if metric != ["seconds"] else None
+    return EpochSummary(int(row["epoch"]), float(row["train_loss"]), valid, score)
+
+
+def _layer(row: dict[str, str]) -> LayerRow:
+    weights, gradient, update, silent = (_number(row[name]) for name in ("weights", "gradient", "update", "silent"))
+    place = int(row["epoch"]), int(row["step"]), row["layer"], row["kind"]
+    return LayerRow(*place, weights, gradient, update, silent, int(row["pictures"]))
+
+
+def _answer(row: dict[str, str]) -> AnswerRow:
+    return AnswerRow(row["picture"], row["class"], row["predicted"], float(row["probability"]), float(row["loss"]))
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None

@@ -1,0 +1,164 @@
+"""Any step of any run, made again: from the nearest checkpoint forward, and held against what the run recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from ..devices import choose_device
+from ..errors import DataError, RequestError, TrainingError, as_written
+from ..training.callbacks import Callback
+from ..training.checkpoint import Checkpoint, checkpoints
+from ..training.checks import count_batches
+from ..training.keepers import StepLog
+from ..training.machine import at_work
+from ..training.optimizers import set_lr
+from ..training.plan import BASELINE, asked_before, make_plan
+from ..training.result import Silence, Watcher
+from ..training.run_folder import RunFolder, changes, data_facts, differences, environment
+from .record import StepRow, recorded_steps
+from .trace import Trace, finite
+from .tracer import Tracer, Until
+
+
+class Replayed(NamedTuple):
+    """A step that was made again: `exact` is whether its loss, learning rate and gradient norm are the recorded ones.
+
+    To the last bit; `why` says why not. None where the run has no record of the step.
+    """
+
+    trace: Trace
+    exact: bool | None
+    why: str
+    recorded: StepRow | None
+    replayed: StepRow
+    begun_at: int  # the step of the checkpoint; 0 without one
+
+    def to_dict(self, *, parameters: bool = False) -> dict[str, Any]:
+        """Fit for JSON: the proof, and the seven steps."""
+        proof = {
+            "exact": self.exact, "why": self.why, "recorded": self.recorded and self.recorded._asdict(),
+            "replayed": self.replayed._asdict(), "begun_at": self.begun_at,
+        }  # fmt: skip
+        document: dict[str, Any] = finite(proof)
+        return document | self.trace.to_dict(parameters=parameters)
+
+
+class Replay:
+    """A run's folder, with its data read again, ready to train once more what it has trained.
+
+    Raises `RequestError` for a folder that is no run, or one in which nothing was trained; `DataError` where its data
+    have changed. Nothing is written into the folder.
+    """
+
+    def __init__(self, run: str | Path, watcher: Watcher | None = None) -> None:
+        self.watcher = watcher or Silence()
+        self.folder = RunFolder.open(run)
+        self.asked, before = asked_before(self.folder)
+        if self.asked["model"] == BASELINE:
+            raise RequestError(f"{run} trained nothing: pixel similarity has no steps", hint="look at another run")
+        self.device = choose_device(str(self.asked["device"]))
+        with at_work(self.asked["threads"], self.device):
+            self.plan = make_plan(self.asked, self.watcher)
+            with as_written(self.folder.path):
+                self.differences = differences(before, environment(self.device)) if before else []
+        if (self.folder.path / "data.json").exists():
+            with as_written(self.folder.path):
+                changed = changes(self.folder.read_json("data.json"), data_facts(self.plan.dls))
+            if changed:
+                raise DataError(f"the data of {run} have changed: {changed}", hint="its steps need the same pictures")
+
+    @cached_property
+    def recorded(self) -> list[StepRow]:
+        """What the run recorded of its steps: in `steps.csv`, or in a checkpoint that is further on."""
+        rows = recorded_steps(self.folder)
+        try:
+            state = Checkpoint.load(self.folder.checkpoints).state
+            with as_written(self.folder.checkpoints):
+                noted = [StepRow(*row) for row in state["listeners"].get(StepLog.__name__, [])]
+        except RequestError:  # none that is whole
+            noted = []
+        return noted if len(noted) > len(rows) else rows
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run made; of one that was killed, how many it was to make."""
+        is_over = (self.folder.path / "result.json").is_file()
+        return len(self.recorded) if is_over else self.plan.recipe.epochs * count_batches(self.plan.dls.train)
+
+    def step(self, number: int) -> Replayed:
+        """Make step `number` (from 0) again. Raises `RequestError` where the run has no such step."""
+        if not 0 <= number < self.steps:
+            raise RequestError(f"the run has no step {number}", hint=f"it has 0 to {self.steps - 1}")
+        tracer, log = Tracer(number), StepLog()
+        begun_at = self.train([tracer, log], until=number)
+        assert tracer.trace is not None
+        replayed = StepRow(*log.rows[number])
+        recorded = self.recorded[number] if number < len(self.recorded) else None
+        exact, why = self._compared(recorded, replayed)
+        return Replayed(tracer.trace, exact, why, recorded, replayed, begun_at)
+
+    def train(self, cbs: Iterable[Callback], until: int | None = None) -> int:
+        """Train again with other listeners: from the last checkpoint before step `until` to that one, or all of it.
+
+        Says at which step it began. A loss that is not finite ends it where it ended the run.
+        """
+        with at_work(self.asked["threads"], self.device):
+            learn = self.plan.learner(self.plan.network(self.asked["seed"]), self.asked, self.device)
+            total = self.steps if until is None else until + 1
+            rates = [_RecordedRates(self.recorded)] if self.asked["minutes"] else []  # the clock had a say in them
+            listeners = [*cbs, *rates, Until(total, self.watcher)]
+            point = self._checkpoint_before(until) if until else None
+            try:
+                if point:
+                    learn.resume(point, cbs=listeners)
+                else:
+                    learn.fit_one_cycle(self.plan.recipe.epochs, cbs=listeners)
+            except TrainingError:
+                if learn.step_in_fit + 1 != total:
+                    raise
+        return _number(point) if point else 0
+
+    def _checkpoint_before(self, step: int) -> Path | None:
+        """The last whole checkpoint from which the step can be reached."""
+        for path in reversed([it for it in checkpoints(self.folder.checkpoints) if _number(it) <= step]):
+            try:
+                Checkpoint.load(path)
+            except RequestError:
+                continue
+            return path
+        return None
+
+    def _compared(self, recorded: StepRow | None, replayed: StepRow) -> tuple[bool | None, str]:
+        if recorded is None:
+            return None, "the run was stopped before it wrote this step down"
+        if all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(recorded, replayed, strict=True)):
+            return True, ""
+        if self.differences:
+            return False, f"on this machine bits are not guaranteed: {', '.join(self.differences)}"
+        return (
+            False,
+            "versions, processor and threads are the same: was it continued elsewhere, or its record changed?",
+        )
+
+
+class _RecordedRates(Callback):
+    """Sets the learning rate that the run recorded for each step."""
+
+    order: ClassVar[int] = -60
+
+    def __init__(self, recorded: Sequence[StepRow]) -> None:
+        self.recorded = recorded
+
+    def before_batch(self) -> None:
+        learn = self.learn
+        if learn.training and learn.step_in_fit < len(self.recorded):
+            learn.lr = self.recorded[learn.step_in_fit].lr
+            set_lr(learn.opt, learn.lr)
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])

@@ -1,0 +1,226 @@
+"""One step of a training, opened: what each of its seven steps had in hand and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..training.layer_log import layer_of
+from .autograd import Node
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class TracedPicture(NamedTuple):
+    """One picture of the batch: its class, and what the model called it; the losses before and after the step.
+
+    Probabilities are of the class that it was called and of its own; None where the scores are none of classes.
+    """
+
+    name: str
+    true: str
+    called: str | None
+    probability: float | None
+    probability_of_true: float | None
+    loss: float | None
+    loss_after: float | None
+
+
+class TracedPart(NamedTuple):
+    """Weights of one layer, or one parameter: how many, and the lengths (L2 norms) of what concerns them all."""
+
+    name: str
+    weights: int
+    weight: float
+    gradient: float
+    update: float
+
+    @property
+    def ratio(self) -> float | None:
+        """Update to weight: by which part of their length the weights moved; None where they were all 0."""
+        return self.update / self.weight if self.weight else None
+
+
+class MovedWeight(NamedTuple):
+    """The weight of a layer that moved most: its place in its parameter, and after = before - lr × direction."""
+
+    parameter: str
+    place: tuple[int, ...]
+    before: float
+    gradient: float
+    direction: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The record of one step. Tensors are on the CPU; those of the weights are named as the model names them.
+
+    `xb` is the batch as the model saw it (augmented), `preds` its raw scores, `losses` one a picture (empty where the
+    loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is; `valid`
+    the figures of the validation set before and after. `optimizer` made `after` of `before` and `gradients`.
+    """
+
+    step: int
+    epoch: int
+    step_in_epoch: int
+    steps_per_epoch: int
+    lr: float
+    optimizer: str
+    loss_name: str
+    names: Sequence[str]
+    vocab: Sequence[str]
+    xb: Tensor
+    yb: Tensor
+    preds: Tensor
+    preds_after: Tensor
+    loss: float
+    loss_after: float
+    losses: Tensor
+    losses_after: Tensor
+    graph: list[Node]
+    kinds: dict[str, str]
+    before: dict[str, Tensor]
+    gradients: dict[str, Tensor]
+    after: dict[str, Tensor]
+    valid: tuple[dict[str, float], dict[str, float]]
+
+    # -- the batch ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def pictures(self) -> list[TracedPicture]:
+        """A row a picture of the batch, in its order."""
+        probs = probabilities(self.preds, self.yb)
+        rows = []
+        for i, name in enumerate(self.names):
+            y = int(self.yb.reshape(len(self.yb), -1)[i, 0]) if self.yb.numel() == len(self.yb) else -1
+            called, sure, own = None, None, None
+            if probs is not None:
+                best = int(probs[i].argmax())
+                called, sure, own = self._class(best), float(probs[i, best]), float(probs[i, y])
+            losses = [float(column[i]) if len(column) else None for column in (self.losses, self.losses_after)]
+            rows.append(TracedPicture(name, self._class(y), called, sure, own, *losses))
+        return rows
+
+    def _class(self, label: int) -> str:
+        return self.vocab[label] if 0 <= label < len(self.vocab) else str(label)
+
+    # -- the weights ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def parameters(self) -> list[TracedPart]:
+        """A row a parameter that had a gradient."""
+        return [self._part(name, [name]) for name in self.gradients]
+
+    @cached_property
+    def layers(self) -> list[TracedPart]:
+        """A row a layer: the parameters of one module together."""
+        members: dict[str, list[str]] = {}
+        for name in self.gradients:
+            members.setdefault(layer_of(name), []).append(name)
+        return [self._part(layer, names) for layer, names in members.items()]
+
+    def _part(self, name: str, members: list[str]) -> TracedPart:
+        def length(tensors: list[Tensor]) -> float:
+            return math.hypot(*(float(torch.linalg.vector_norm(one, dtype=torch.float64)) for one in tensors))
+
+        before = [self.before[one] for one in members]
+        updates = [self.after[one] - self.before[one] for one in members]
+        gradients = [self.gradients[one] for one in members]
+        return TracedPart(name, sum(one.numel() for one in before), length(before), length(gradients), length(updates))
+
+    @cached_property
+    def moved(self) -> list[MovedWeight]:
+        """Of each layer the weight that moved most."""
+        rows: dict[str, MovedWeight] = {}
+        for name, gradient in self.gradients.items():
+            before, after = self.before[name], self.after[name]
+            place = int((after - before).abs().argmax())
+            values = [float(one.reshape(-1)[place]) for one in (before, gradient, after)]
+            where = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), before.shape))
+            row = MovedWeight(name, where, values[0], values[1], (values[0] - values[2]) / self.lr, values[2])
+            known = rows.get(layer_of(name))
+            if known is None or abs(row.direction) > abs(known.direction):
+                rows[layer_of(name)] = row
+        return list(rows.values())
+
+    @property
+    def gradient_norm(self) -> float:
+        """The length of the whole gradient."""
+        return math.hypot(*(part.gradient for part in self.parameters))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the direction is the gradient itself: after = before - lr × gradient, but for rounding."""
+        return all(
+            torch.allclose(self.after[name], self.before[name] - self.lr * gradient, rtol=1e-6, atol=1e-9)
+            for name, gradient in self.gradients.items()
+        )
+
+    # -- as text, as JSON, as a picture ---------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        from .trace_text import trace_text
+
+        return trace_text(self)
+
+    def figure(self) -> Figure:
+        """The seven steps as one picture."""
+        from .trace_figure import trace_figure
+
+        return trace_figure(self)
+
+    def to_dict(self, *, parameters: bool = False) -> dict[str, Any]:
+        """The seven steps, fit for JSON; with `parameters` the gradient and update of every parameter too."""
+        parts = {"layers": self.layers} | ({"parameters": self.parameters} if parameters else {})
+        rows = {key: [part._asdict() | {"ratio": part.ratio} for part in rows] for key, rows in parts.items()}
+        at = {"step": self.step, "epoch": self.epoch, "step_in_epoch": self.step_in_epoch,
+              "steps_per_epoch": self.steps_per_epoch}  # fmt: skip
+        seven = {
+            "at": at,
+            "initialise": {"weights": sum(part.weights for part in self.layers), "norm": _norm(self.layers)},
+            "predict": {"batch": list(self.xb.shape), "preds": list(self.preds.shape),
+                        "pictures": [picture._asdict() for picture in self.pictures]},
+            "loss": {"function": self.loss_name, "value": self.loss},
+            "gradient": {"norm": self.gradient_norm, "graph": [node._asdict() for node in self.graph]},
+            "step": {"optimizer": self.optimizer, "lr": self.lr, "direction_is_gradient": self.is_plain, **rows,
+                     "moved_most": [row._asdict() for row in self.moved]},
+            "repeat": {"loss_of_the_same_batch": self.loss_after},
+            "stop": {"valid_before": self.valid[0], "valid_after": self.valid[1]},
+        }  # fmt: skip
+        document: dict[str, Any] = finite(seven)
+        return document
+
+
+def probabilities(preds: Tensor, yb: Tensor) -> Tensor | None:
+    """N×classes from scores of classes (softmax), or of two from one score each (sigmoid); None of anything else.
+
+    >>> probabilities(torch.tensor([[0.0], [2.0]]), torch.tensor([[0], [1]])).shape
+    torch.Size([2, 2])
+    """
+    if preds.ndim == 2 and preds.shape[1] > 1 and yb.ndim == 1 and not yb.is_floating_point():
+        return preds.double().softmax(1)
+    if preds.numel() == len(preds) and yb.numel() == len(yb) and bool(((yb == 0) | (yb == 1)).all()):
+        one = preds.double().reshape(-1, 1).sigmoid()
+        return torch.cat([1 - one, one], 1)
+    return None
+
+
+def finite(value: Any) -> Any:
+    """JSON has no number for what is infinite or undefined: None stands for it."""
+    if isinstance(value, dict):
+        return {str(name): finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _norm(parts: list[TracedPart]) -> float:
+    return math.hypot(*(part.weight for part in parts))

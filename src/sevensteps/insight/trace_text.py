@@ -1,0 +1,146 @@
+"""A step as text: each of the seven with its formula, and the numbers beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..words import NO_BREAK, percent, plural, visible
+from .autograd import operations
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+WIDTH = 110
+MOST_PICTURES = 8  # those with the greatest loss
+MOST_LAYERS = 24
+MOST_OPERATIONS = 30
+
+
+def trace_text(trace: Trace) -> str:
+    """The whole step, about a screen long; names of pictures and classes with what hides in them made visible."""
+    steps = (_initialise, _predict, _loss, _gradient, _step, _repeat, _stop)
+    head = (
+        f"Step {trace.step:,}: epoch {trace.epoch}, batch {trace.step_in_epoch + 1} of {trace.steps_per_epoch}; "
+        f"{trace.optimizer}, learning rate {trace.lr:.4g}"
+    )
+    return "\n\n".join([head, *(step(trace) for step in steps)]).replace(NO_BREAK, " ")
+
+
+def _initialise(trace: Trace) -> str:
+    rows = [
+        (visible(part.name), trace.kinds.get(part.name, ""), f"{part.weights:,}", _short(part.weight))
+        for part in trace.layers
+    ]
+    weights = f"{plural(sum(part.weights for part in trace.layers), 'weight')} as this step found them"
+    return _titled(1, "initialise", weights, _table(("layer", "", "weights", "length"), rows, MOST_LAYERS))
+
+
+def _predict(trace: Trace) -> str:
+    shapes = f"preds = model(xb): {_shape(trace.xb.shape)} → {_shape(trace.preds.shape)}"
+    rows = sorted(trace.pictures, key=lambda row: -(row.loss or 0.0))
+    shown = [
+        (visible(row.name), visible(row.true), visible(row.called or ""), _percent(row.probability),
+         _percent(row.probability_of_true), _short(row.loss))
+        for row in rows
+    ]  # fmt: skip
+    head = ("picture, greatest loss first", "is", "called", "probability", "of its own class", "loss")
+    return _titled(2, "predict", shapes, _table(head, shown, MOST_PICTURES))
+
+
+def _loss(trace: Trace) -> str:
+    mean = f", the mean over {plural(len(trace.losses), 'picture')}" if _is_mean(trace) else ""
+    return _titled(3, "loss", f"loss = {trace.loss_name}(preds, yb) = {trace.loss:.6g}{mean}")
+
+
+def _gradient(trace: Trace) -> str:
+    rows = [(visible(part.name), _short(part.gradient), _bar(part.gradient, trace.layers)) for part in trace.layers]
+    return _titled(
+        4,
+        "gradient",
+        f"loss.backward(): for each weight one number, {_short(trace.gradient_norm)} long in all",
+        _table(("layer", "length", ""), rows, MOST_LAYERS),
+        "It came, from the loss back to the weights, through\n" + _path(trace),
+    )
+
+
+def _step(trace: Trace) -> str:
+    if trace.is_plain:
+        formula = "after = before - lr × gradient"
+    else:
+        formula = f"after = before - lr × direction, which {trace.optimizer} makes of this gradient and of earlier ones"
+    rows = [
+        (visible(it.parameter) + "".join(f"[{i}]" for i in it.place), _signed(it.before), _signed(it.gradient),
+         _short(trace.lr), _signed(it.direction), _signed(it.after), _percent(part.ratio))
+        for it, part in zip(trace.moved, trace.layers, strict=True)
+    ]  # fmt: skip
+    head = ("moved most of its layer", "before", "gradient", "lr", "direction", "after", "layer's update/length")
+    return _titled(5, "step", formula, _table(head, rows, MOST_LAYERS))
+
+
+def _repeat(trace: Trace) -> str:
+    return _titled(6, "repeat", f"the same batch again: loss {trace.loss:.6g} → {trace.loss_after:.6g}")
+
+
+def _stop(trace: Trace) -> str:
+    before, after = trace.valid
+    told = ", ".join(
+        f"{visible(name)} {value:.6g} → {after.get(name, float('nan')):.6g}" for name, value in before.items()
+    )
+    return _titled(7, "stop", f"not yet, or now? The validation set: {told}" if told else "there is no validation set")
+
+
+def _titled(number: int, name: str, what: str, *more: str) -> str:
+    body = "\n".join(textwrap.indent(part, "    ") for part in more if part)
+    return f"{number} {name:<11}{what}" + (f"\n{body}" if body else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+    """Columns that stand under their names: the first ones to the left, figures to the right."""
+    shown = [head, *rows[:most]]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
+    figures = [column > 0 and any(row[column][:1].isdigit() or row[column][:1] in "-+<>" for row in rows if row[column])
+               for column in range(len(head))]  # fmt: skip
+    lines = [
+        "  ".join(
+            f"{cell:>{width}}" if right else f"{cell:<{width}}"
+            for cell, width, right in zip(row, widths, figures, strict=True)
+        )
+        for row in shown
+    ]
+    if len(rows) > most:
+        lines.append(f"… and {len(rows) - most} more")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _path(trace: Trace) -> str:
+    steps = operations(trace.graph)
+    words = [f"{name} ({', '.join(map(visible, weights))})" if weights else name for name, weights in steps]
+    rest = [f"… {len(words) - MOST_OPERATIONS} more"] if len(words) > MOST_OPERATIONS else []
+    return "\n".join(textwrap.wrap(" ← ".join([*words[:MOST_OPERATIONS], *rest]), WIDTH - 4, break_long_words=False))
+
+
+def _bar(value: float, parts: Iterable[object]) -> str:
+    most = max((getattr(part, "gradient", 0.0) for part in parts), default=0.0)
+    return "█" * round(30 * value / most) if most > 0 else ""
+
+
+def _is_mean(trace: Trace) -> bool:
+    return bool(len(trace.losses)) and abs(float(trace.losses.mean()) - trace.loss) <= 1e-3 * abs(trace.loss) + 1e-6
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.6f}" if 1e-4 <= abs(value) < 1e4 or not value else f"{value:+.3e}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else percent(value)

@@ -1,0 +1,80 @@
+"""`sevensteps look` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sevensteps.cli.main import run
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = tmp_path_factory.mktemp("runs")
+    assert run(["train", "--epochs", "1", "--quiet", "--threads", "1", "--out", str(out)]) == 0
+    return str(out / "digits")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_an_option_the_doctor_speaks(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", digits]) == 0
+    out = capsys.readouterr().out
+    assert "healthy" in out
+    assert "--step 0 to --step 22" in out
+
+
+def test_a_step_is_opened_as_text_and_as_a_picture(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", digits, "--step", "7"]) == 0
+    out = capsys.readouterr().out
+    for name in ("1 initialise", "2 predict", "3 loss", "4 gradient", "5 step", "6 repeat", "7 stop"):
+        assert f"\n{name}" in out
+    assert "loss and gradient are those that the run recorded, to the last bit" in out
+    assert Path("look/digits-step-7.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_step_as_json_proves_itself(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", digits, "--step", "7", "--json", "--parameters", "--out", "elsewhere"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["exact"] is True
+    assert document["step"]["parameters"]
+    assert Path(document["figure"]).is_file()
+
+
+def test_the_doctor_as_json(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", digits, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run": digits, "steps": 23, "doctor": []}
+
+
+def test_a_picture_is_followed_and_explained(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", digits, "--picture", "#31", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["epoch"] for row in document["epochs"]] == [0, 1]
+    assert Path(document["figure"]) == Path("look/digits-31.png")
+    assert Path(document["figure"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--step", "23"], "no step 23"),
+        (["--step", "-1"], "no step -1"),
+        (["--picture", "nothing"], "no picture 'nothing'"),
+        (["--step", "1", "--picture", "#1"], "two questions"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    digits: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["look", digits, *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["look", "."]) == 2
+    assert "is no run folder" in capsys.readouterr().err
