@@ -18,6 +18,8 @@ from PIL import Image
 from html_reader import Reader, assert_self_contained
 from sevensteps.cli.main import command
 from sevensteps.errors import StorageError
+from sevensteps.insight.doctor import examine
+from sevensteps.insight.record import Record
 from sevensteps.interval import Accuracy
 from sevensteps.report.contents import Contents
 from sevensteps.report.page import page, write_report
@@ -28,8 +30,9 @@ from sevensteps.training.train import train
 from sevensteps.words import one_in, percent, span
 
 SECTIONS = [
-    "The pictures", "What check found", "How it learned", "What is taken for what", "Class by class",
-    "How sure it is", "When to say “none of these”", "The most wrong", "The mean picture of each class", "Passport",
+    "The pictures", "What check found", "How it learned", "The doctor's word", "What is taken for what",
+    "Class by class", "How sure it is", "When to say “none of these”", "The most wrong",
+    "The mean picture of each class", "Passport",
 ]  # fmt: skip
 HOSTILE = ["<script>alert(1)<", "a\u202egnp.exe", "\"' onload=x &amp; <b>", "two\nlines", "x" * 120]
 
@@ -140,7 +143,7 @@ def test_what_check_found_has_its_section_and_is_told_once(messy: TrainingResult
     read = Reader(text)
     kinds = [finding.kind for finding in messy.findings]
     assert {"label_conflicts", "duplicates", "refused"} <= set(kinds)
-    section = Reader("<section>" + text.partition('<section id="check">')[2].partition("</section>")[0] + "</section>")
+    section = Reader(_section(text, "check"))
     for finding in messy.findings:
         assert (finding.message in section.text) == (finding.kind != "refused")
         assert read.text.count(finding.message) == (finding.kind != "refused")
@@ -152,6 +155,24 @@ def test_what_check_found_has_its_section_and_is_told_once(messy: TrainingResult
 
 def test_where_check_found_nothing_the_page_says_so(digits: TrainingResult) -> None:
     assert "Nothing: no picture in two splits" in page(replace(digits, findings=[]))
+
+
+def test_the_doctors_word_is_on_the_page_and_what_ails_the_data_stands_with_the_findings(
+    messy: TrainingResult, digits: TrainingResult, tmp_path: Path
+) -> None:
+    read = Reader(page(messy))
+    found = examine(Record.of(messy.run))
+    assert "labels that contradict each other" in [diagnosis.illness for diagnosis in found]
+    for diagnosis in found:
+        assert read.text.count(diagnosis.advice) == 1
+        assert (diagnosis.illness.capitalize() in read.text) == (diagnosis.evidence not in messy.dls.notes)
+    healthy = replace(digits, run=RunFolder(tmp_path))
+    assert "Healthy: nothing that ails a training was found" in Reader(_section(page(healthy), "doctor")).text
+
+
+def _section(text: str, name: str) -> str:
+    inside = text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+    return f"<section>{inside}</section>"
 
 
 def test_refused_files_are_listed_with_their_reasons(hostile_page: str) -> None:
@@ -286,7 +307,7 @@ def test_the_command_in_the_passport_is_one_that_the_command_line_takes(
 ) -> None:
     words = shlex.split(Contents(replace(digits, config=digits.config | asked)).passport.command)
     assert words[:2] == ["sevensteps", "train"]
-    given = command.commands["train"].make_context("train", words[2:]).params
+    given = command.commands["train"].make_context("train", words[2:], **command.context_settings).params
     assert {name: given[name] for name in asked | digits.config} == digits.config | asked
 
 

@@ -18,6 +18,7 @@ from ..words import visible
 from .interrupts import deferred
 from .look import look
 from .options import device_option, json_option, links_option, quiet_option
+from .report import report
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -259,20 +260,6 @@ def cache(data: str | None, clear: bool, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--out", help="Where the page that compares several runs is written.  [default: compare.html]")
-@json_option
-def report(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
-    """Tell the figures of a RUN and where its report is; of several, write a page that compares them side by side.
-
-    Which of them is better is tested where they were measured on the same pictures.
-    """
-    from .report import show_report
-
-    show_report(runs, out, as_json=as_json)
-
-
-@command.command()
 @click.argument("folder")
 @json_option
 def verify(folder: str, as_json: bool) -> int:
@@ -305,6 +292,7 @@ def studio(model: str, port: int) -> None:
 
 
 command.add_command(look)
+command.add_command(report)
 
 
 def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:

@@ -20,8 +20,8 @@ from ..words import NO_BREAK, in_time, percent, span, visible
 from . import charts
 from .charts import Curve, Estimate
 from .contents import MOST_ROWS, SIGNIFICANT, SPLIT_WORDS
+from .finished_run import FinishedRun
 from .html import render, templates
-from .record import Record
 
 LETTERS = string.ascii_uppercase
 KINDS = 8  # of lines, by colour and dashes; after that they repeat, and the letters tell
@@ -59,14 +59,14 @@ class Duel(NamedTuple):
 class Group:
     """Runs, by their letters, that answered the same pictures; `answers` has a list for each run."""
 
-    def __init__(self, runs: dict[str, Record]) -> None:
+    def __init__(self, runs: dict[str, FinishedRun]) -> None:
         self.runs = runs
         self.split = next(iter(runs.values())).split
-        self.answers = [record.answers() for record in runs.values()]
-        for record, answers in zip(runs.values(), self.answers, strict=True):
+        self.answers = [run.answers() for run in runs.values()]
+        for run, answers in zip(runs.values(), self.answers, strict=True):
             if [it.true for it in answers] != [it.true for it in self.answers[0]]:
                 raise RequestError(
-                    f"{record.folder.path / 'predictions.csv'} has other pictures than its data.json says",
+                    f"{run.folder.path / 'predictions.csv'} has other pictures than its data.json says",
                     hint="it is damaged, or was edited by hand: train again",
                 )
         self.best = list(runs)[int(self.right.sum(1).argmax())]
@@ -104,14 +104,14 @@ class Comparison:
     def __init__(self, paths: Sequence[str | Path]) -> None:
         if not 2 <= len(paths) <= len(LETTERS):
             raise RequestError(f"{len(paths)} runs to compare", hint=f"expected 2 to {len(LETTERS)}")
-        self.runs = dict(zip(LETTERS, map(Record.read, paths), strict=False))
-        same: dict[Any, dict[str, Record]] = {}
+        self.runs = dict(zip(LETTERS, map(FinishedRun.read, paths), strict=False))
+        same: dict[Any, dict[str, FinishedRun]] = {}
         for letter, run in self.runs.items():
             same.setdefault((run.fingerprint, run.vocab), {})[letter] = run
         self.groups = [Group(runs) for runs in same.values() if len(runs) > 1]
         self.apart = [self._apart(runs) for runs in list(same.values())[1:]]
 
-    def _apart(self, runs: dict[str, Record]) -> str:
+    def _apart(self, runs: dict[str, FinishedRun]) -> str:
         """Why these cannot be compared with the first run, picture by picture."""
         first, other = (OF_DATA | run.options for run in (self.runs["A"], next(iter(runs.values()))))
         changed = (name for name in OF_DATA if first[name] != other[name])

@@ -12,8 +12,10 @@ import torch
 
 from ..data.dataloader import DataLoader
 from ..errors import RequestError
+from ..insight.doctor import Diagnosis, examine
 from ..insight.interpretation import ClassScore, Confused, Interpretation
 from ..insight.mcnemar import McNemar
+from ..insight.record import Record
 from ..interval import Accuracy
 from ..training.result import TrainingResult
 from .confidence import Confidence
@@ -119,9 +121,23 @@ class Contents:
 
     @property
     def findings(self) -> list[Told]:
-        """What `check` says of the data; the refused files have a table of their own."""
+        """What `check` says of the data, with the doctor's advice; the refused files have a table of their own."""
         found = [finding for finding in self.result.findings if finding.kind != "refused"]
-        return [Told(it.kind.replace("_", " "), it.message, it.examples) for it in found]
+        advice = {it.evidence: it.advice for it in self._diagnoses}
+        return [
+            Told(it.kind.replace("_", " "), it.message, [*it.examples, *filter(None, [advice.get(it.line)])])
+            for it in found
+        ]
+
+    @property
+    def illnesses(self) -> list[Told]:
+        """What the doctor says of the training; what ails the data stands with the findings."""
+        said = {finding.line for finding in self.result.findings}
+        return [Told(it.illness, it.evidence, [it.advice]) for it in self._diagnoses if it.evidence not in said]
+
+    @cached_property
+    def _diagnoses(self) -> list[Diagnosis]:
+        return examine(Record.of(self.result.run))
 
     @property
     def notes(self) -> list[str]:

@@ -11,55 +11,55 @@ import pytest
 
 from sevensteps.errors import RequestError
 from sevensteps.interval import Accuracy
-from sevensteps.report.record import Record
+from sevensteps.report.finished_run import FinishedRun
 
 
-def test_a_record_has_the_figures_of_the_run(runs: dict[str, Path]) -> None:
-    record = Record.read(runs["fast"])
+def test_a_run_has_the_figures_of_the_run(runs: dict[str, Path]) -> None:
+    run = FinishedRun.read(runs["fast"])
     facts = json.loads((runs["fast"] / "result.json").read_text())
-    assert record.score.to_dict() == {key: facts["valid"][key] for key in ("accuracy", "interval", "n")}
-    assert record.baseline.value == facts["baseline"]["accuracy"]
-    assert record.losses == [row["valid_loss"] for row in facts["epochs"]]
-    assert record.accuracies == [row["metrics"]["accuracy"] for row in facts["epochs"]]
-    assert (record.network, record.parameters, record.best_epoch) == ("linear", 650, facts["best_epoch"])
-    assert record.ece == facts["calibration"]["before"]["ece"]
-    assert record.options["lr"] == "0.01"
-    assert record.options["weight_decay"] == f"{0.05:g}"
-    answers = record.answers()
-    assert Accuracy(sum(it.right for it in answers), len(answers)) == record.score
+    assert run.score.to_dict() == {key: facts["valid"][key] for key in ("accuracy", "interval", "n")}
+    assert run.baseline.value == facts["baseline"]["accuracy"]
+    assert run.losses == [row["valid_loss"] for row in facts["epochs"]]
+    assert run.accuracies == [row["metrics"]["accuracy"] for row in facts["epochs"]]
+    assert (run.network, run.parameters, run.best_epoch) == ("linear", 650, facts["best_epoch"])
+    assert run.ece == facts["calibration"]["before"]["ece"]
+    assert run.options["lr"] == "0.01"
+    assert run.options["weight_decay"] == f"{0.05:g}"
+    answers = run.answers()
+    assert Accuracy(sum(it.right for it in answers), len(answers)) == run.score
 
 
 def test_the_baseline_has_no_options_of_training_and_no_calibration(runs: dict[str, Path]) -> None:
-    record = Record.read(runs["baseline"])
-    assert record.is_baseline
-    assert record.ece is None
-    assert "lr" not in record.options
-    assert "epochs" not in record.options
-    assert "8 × 8" in record.options["preprocessing"]
+    run = FinishedRun.read(runs["baseline"])
+    assert run.is_baseline
+    assert run.ece is None
+    assert "lr" not in run.options
+    assert "epochs" not in run.options
+    assert "8 × 8" in run.options["preprocessing"]
 
 
 def test_a_run_from_before_there_was_a_calibration_has_none(copied: Path) -> None:
     facts = json.loads((copied / "result.json").read_text())
     del facts["calibration"]
     (copied / "result.json").write_text(json.dumps(facts))
-    assert Record.read(copied).ece is None
+    assert FinishedRun.read(copied).ece is None
 
 
 def test_a_run_without_a_page_says_so(copied: Path) -> None:
-    assert Record.read(copied).report == copied / "report.html"
+    assert FinishedRun.read(copied).report == copied / "report.html"
     (copied / "report.html").unlink()
-    assert Record.read(copied).to_dict()["report"] is None
+    assert FinishedRun.read(copied).to_dict()["report"] is None
 
 
 def test_a_run_that_is_not_finished_is_told_how_to_go_on(copied: Path) -> None:
     (copied / "result.json").unlink()
     with pytest.raises(RequestError, match=r"is not finished(.|\n)*train --resume"):
-        Record.read(copied)
+        FinishedRun.read(copied)
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is no run folder"):
-        Record.read(tmp_path)
+        FinishedRun.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["result.json", "data.json", "config.toml"])
@@ -67,7 +67,7 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told(copied: Path, name: str, text: str) -> None:
     (copied / name).write_text(text)
     with pytest.raises(RequestError) as told:
-        Record.read(copied)
+        FinishedRun.read(copied)
     assert name in told.value.message
     assert told.value.hint
 
@@ -90,7 +90,7 @@ def test_odd_figures_are_told(copied: Path, key: str, value: Any) -> None:
     facts = json.loads((copied / "result.json").read_text())
     (copied / "result.json").write_text(json.dumps(facts | {key: value}))
     with pytest.raises(RequestError, match=r"result\.json is not as a training writes it"):
-        Record.read(copied)
+        FinishedRun.read(copied)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_odd_answers_are_told(copied: Path, change: Any) -> None:
     file = copied / "predictions.csv"
     file.write_text(change(file.read_text()))
     with pytest.raises(RequestError, match=r"predictions\.csv"):
-        Record.read(copied).answers()
+        FinishedRun.read(copied).answers()
 
 
 @pytest.mark.parametrize("name", ["result.json", "data.json", "predictions.csv"])
@@ -114,4 +114,4 @@ def test_nobody_waits_for_a_pipe_in_a_run_folder(copied: Path, name: str) -> Non
     (copied / name).unlink()
     os.mkfifo(copied / name)
     with pytest.raises(RequestError, match="is a pipe"):
-        Record.read(copied).answers()
+        FinishedRun.read(copied).answers()

@@ -20,7 +20,7 @@ SPLITS = ("valid", "test")
 
 
 @dataclass(frozen=True)
-class Record:
+class FinishedRun:
     """The figures of the run in `folder`; `options` are those it was asked for, and those that it chose.
 
     `losses` (validation) and `accuracies` have an item an epoch, None for one that is missing; `ece` is None where
@@ -44,7 +44,7 @@ class Record:
     interrupted: bool
 
     @classmethod
-    def read(cls, path: str | Path) -> Record:
+    def read(cls, path: str | Path) -> FinishedRun:
         """From a run's folder. Raises `RequestError` where it is none, is not finished, or is damaged."""
         folder = RunFolder.open(path)
         if not (folder.path / "result.json").exists():
