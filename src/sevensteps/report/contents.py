@@ -38,11 +38,12 @@ class Verdict(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One thing that was found: what, in a sentence, and examples of it, or what to do about it."""
+    """One thing that was found: what, in a sentence, with examples, and what to do about it."""
 
     what: str
     text: str
-    details: Sequence[str]
+    examples: Sequence[str]
+    advice: str
 
 
 class Contents:
@@ -124,16 +125,13 @@ class Contents:
         """What `check` says of the data, with the doctor's advice; the refused files have a table of their own."""
         found = [finding for finding in self.result.findings if finding.kind != "refused"]
         advice = {it.evidence: it.advice for it in self._diagnoses}
-        return [
-            Told(it.kind.replace("_", " "), it.message, [*it.examples, *filter(None, [advice.get(it.line)])])
-            for it in found
-        ]
+        return [Told(it.kind.replace("_", " "), it.message, it.examples, advice.get(it.line, "")) for it in found]
 
     @property
     def illnesses(self) -> list[Told]:
         """What the doctor says of the training; what ails the data stands with the findings."""
         said = {finding.line for finding in self.result.findings}
-        return [Told(it.illness, it.evidence, [it.advice]) for it in self._diagnoses if it.evidence not in said]
+        return [Told(it.illness, it.evidence, (), it.advice) for it in self._diagnoses if it.evidence not in said]
 
     @cached_property
     def _diagnoses(self) -> list[Diagnosis]:
