@@ -1,5 +1,5 @@
-"""Looking inside: what a model got wrong, how sure it was, and why; listens to training and changes nothing.
+"""Looking inside a training and its model: a step opened, any step made again, the doctor, why an answer was given.
 
-In: predictions and targets, a model and pictures. Out: tables, rankings and maps that people can read.
-May import: `training`, `models`, `data`, and what lies below them.
+In: a Learner, a run folder, predictions and targets, a model and pictures. Out: records that print, draw and are JSON.
+Listens to training and changes nothing. May import: `training`, `models`, `data`, and what lies below them.
 """

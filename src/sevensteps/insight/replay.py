@@ -124,7 +124,7 @@ class Replay:
 
     def _checkpoint_before(self, step: int) -> Path | None:
         """The last whole checkpoint from which the step can be reached."""
-        for path in reversed([it for it in checkpoints(self.folder.checkpoints) if _number(it) <= step]):
+        for path in reversed([it for it in checkpoints(self.folder.checkpoints) if 0 <= _number(it) <= step]):
             try:
                 Checkpoint.load(path)
             except RequestError:
@@ -139,10 +139,7 @@ class Replay:
             return True, ""
         if self.differences:
             return False, f"on this machine bits are not guaranteed: {', '.join(self.differences)}"
-        return (
-            False,
-            "versions, processor and threads are the same: was it continued elsewhere, or its record changed?",
-        )
+        return False, "versions, processor and threads are the same: was it continued elsewhere, or its record changed?"
 
 
 class _RecordedRates(Callback):
@@ -161,4 +158,6 @@ class _RecordedRates(Callback):
 
 
 def _number(checkpoint: Path) -> int:
-    return int(checkpoint.name.partition("-")[2])
+    """The step at which a checkpoint begins, by its name; -1 for another name."""
+    step = checkpoint.name.partition("-")[2]
+    return int(step) if step.isdecimal() else -1
