@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import torch
 from passport import now, passport
 
 from sevensteps import AdamW, Callback, DataLoaders, Learner, networks
@@ -56,9 +57,8 @@ def main(data: str, network: str = "convnet", rounds: str = "15") -> None:
         for learn, listeners, timed in turns if number % 2 else reversed(turns):
             learn.fit(1, lr=1e-3, cbs=[*listeners, timed])
     print({**passport(), **now()})
-    print(
-        f"{network}, {len(dls.train)} steps of 256 pictures an epoch, {learn.precision}, {torch.get_num_threads()} threads\n"
-    )
+    where = f"{learners['nobody'][0].precision}, {torch.get_num_threads()} threads"
+    print(f"{network}, {len(dls.train)} steps of 256 pictures an epoch, {where}\n")
     base = learners["nobody"][2].seconds[1:]
     for name, (_, _, timed) in learners.items():
         seconds = timed.seconds[1:]
