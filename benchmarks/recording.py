@@ -48,7 +48,7 @@ def main(data: str, network: str = "convnet", rounds: str = "15") -> None:
     dls = DataLoaders.from_source(data, batch_size=256)
     dls = DataLoaders(dls.train, vocab=dls.vocab, preprocessing=dls.preprocessing)
     learners = {
-        name: (Learner(dls, networks.for_data(network, dls), opt_func=AdamW, threads=torch.get_num_threads(), quiet=True),
+        name: (Learner(dls, networks.for_data(network, dls), opt_func=AdamW, quiet=True),
                listeners(), Timed())
         for name, listeners in LISTENERS.items()
     }  # fmt: skip
@@ -57,7 +57,8 @@ def main(data: str, network: str = "convnet", rounds: str = "15") -> None:
         for learn, listeners, timed in turns if number % 2 else reversed(turns):
             learn.fit(1, lr=1e-3, cbs=[*listeners, timed])
     print({**passport(), **now()})
-    print(f"{network}, {len(dls.train)} steps of 256 pictures an epoch, {learn.precision}, {learn.threads} threads\n")
+    where = f"{learners['nobody'][0].precision}, {torch.get_num_threads()} threads"
+    print(f"{network}, {len(dls.train)} steps of 256 pictures an epoch, {where}\n")
     base = learners["nobody"][2].seconds[1:]
     for name, (_, _, timed) in learners.items():
         seconds = timed.seconds[1:]

@@ -207,6 +207,21 @@ def read_json(path: str | Path, most: int = 1 << 28) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a file that `csv_text` made, by column, without the apostrophes before formulas.
+
+    Raises `OSError`, and `ValueError` for what is no such table.
+    """
+    text = io.StringIO(read_small(path).decode("utf-8"), newline="")
+    try:
+        rows = list(csv.DictReader(text, restkey="", restval="", strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if any("" in row for row in rows):
+        raise ValueError("a row has more cells than there are columns")
+    return [{name: _plain_cell(cell) for name, cell in row.items()} for row in rows]
+
+
 def remove_folder(path: str | Path) -> None:
     """Remove a folder that we made, with all that is in it, as far as that can be done."""
     shutil.rmtree(path, ignore_errors=True)
@@ -263,6 +278,10 @@ def _safe_cell(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     return visible(f"'{cell}" if cell.startswith(FORMULA) else cell)
+
+
+def _plain_cell(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 def _regular(path: str | Path | os.PathLike[str], flags: int) -> int:

@@ -293,7 +293,19 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["train"], ["evaluate"], ["predict"], ["tour"], ["serve"], ["studio"], ["check"], ["verify"], ["cache"]],
+    [
+        [],
+        ["train"],
+        ["evaluate"],
+        ["predict"],
+        ["tour"],
+        ["serve"],
+        ["studio"],
+        ["check"],
+        ["verify"],
+        ["cache"],
+        ["report"],
+    ],
 )
 def test_the_help_is_as_it_was_agreed(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

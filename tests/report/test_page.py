@@ -4,8 +4,11 @@ import base64
 import io
 import os
 import re
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,12 @@ import torch
 from PIL import Image
 
 from html_reader import Reader, assert_self_contained
+from sevensteps.cli.main import command
 from sevensteps.errors import StorageError
+from sevensteps.insight.doctor import examine
+from sevensteps.insight.record import Record
 from sevensteps.interval import Accuracy
+from sevensteps.report.contents import Contents
 from sevensteps.report.page import page, write_report
 from sevensteps.training.recorder import EpochRow
 from sevensteps.training.result import TrainingResult
@@ -22,8 +29,11 @@ from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train
 from sevensteps.words import one_in, percent, span
 
-SECTIONS = ["What was found", "How it learned", "What is taken for what", "Class by class", "The most wrong",
-            "The mean picture of each class", "Passport"]  # fmt: skip
+SECTIONS = [
+    "The pictures", "What check found", "How it learned", "The doctor's word", "What is taken for what",
+    "Class by class", "How sure it is", "When to say “none of these”", "The most wrong",
+    "The mean picture of each class", "Passport",
+]  # fmt: skip
 HOSTILE = ["<script>alert(1)<", "a\u202egnp.exe", "\"' onload=x &amp; <b>", "two\nlines", "x" * 120]
 
 
@@ -73,6 +83,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return train(root, model="linear", epochs=1, out=tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """Two classes in folders without splits; some pictures are in both, and one file is no picture."""
+    root = tmp_path_factory.mktemp("data") / "pictures"
+    random = np.random.default_rng(0)
+    for number in range(40):
+        pixels = random.integers(0, 255, (8, 8), dtype=np.uint8)
+        for name in ("a", "b") if number < 6 else ("ab"[number % 2],):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    (root / "a" / "broken.png").write_bytes(b"no picture")
+    return train(root, model="linear", epochs=1, out=tmp_path_factory.mktemp("runs"))
+
+
 def test_the_report_is_written_into_the_run_folder(digits: TrainingResult) -> None:
     path = write_report(digits)
     assert path == digits.run.path / "report.html"
@@ -114,6 +138,43 @@ def test_names_from_strangers_are_shown_and_do_nothing(hostile_page: str) -> Non
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x09\x0b-\x1f]", text)
 
 
+def test_what_check_found_has_its_section_and_is_told_once(messy: TrainingResult) -> None:
+    text = page(messy)
+    read = Reader(text)
+    kinds = [finding.kind for finding in messy.findings]
+    assert {"label_conflicts", "duplicates", "refused"} <= set(kinds)
+    section = Reader(_section(text, "check"))
+    for finding in messy.findings:
+        assert (finding.message in section.text) == (finding.kind != "refused")
+        assert read.text.count(finding.message) == (finding.kind != "refused")
+        assert finding.kind == "refused" or all(example in section.text for example in finding.examples)
+    assert "Label conflicts" in section.text
+    (decided,) = [note for note in messy.dls.notes if "are set aside for validation" in note]
+    assert decided in read.text
+
+
+def test_where_check_found_nothing_the_page_says_so(digits: TrainingResult) -> None:
+    assert "Nothing: no picture in two splits" in page(replace(digits, findings=[]))
+
+
+def test_the_doctors_word_is_on_the_page_and_what_ails_the_data_stands_with_the_findings(
+    messy: TrainingResult, digits: TrainingResult, tmp_path: Path
+) -> None:
+    read = Reader(page(messy))
+    found = examine(Record.of(messy.run))
+    assert "labels that contradict each other" in [diagnosis.illness for diagnosis in found]
+    for diagnosis in found:
+        assert read.text.count(diagnosis.advice) == 1
+        assert (diagnosis.illness.capitalize() in read.text) == (diagnosis.evidence not in messy.dls.notes)
+    healthy = replace(digits, run=RunFolder(tmp_path))
+    assert "Healthy: nothing that ails a training was found" in Reader(_section(page(healthy), "doctor")).text
+
+
+def _section(text: str, name: str) -> str:
+    inside = text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+    return f"<section>{inside}</section>"
+
+
 def test_refused_files_are_listed_with_their_reasons(hostile_page: str) -> None:
     text = Reader(hostile_page).text
     assert "2 files not used" in text
@@ -143,7 +204,9 @@ def test_a_run_of_the_baseline_alone_has_no_curves_and_no_probabilities(
     assert "Pixel similarity has no epochs" in read.text
     assert "Against the baseline" not in read.text
     assert not any(attributes.get("class", "").startswith("curve") for _, attributes in read.tags)  # type: ignore[union-attr]
-    assert not re.search(r"said \d, \d", read.text)
+    assert not re.search(r"said \d \d", read.text)
+    assert "Pixel similarity gives distances, not probabilities" in read.text
+    assert "nearer" in read.text
 
 
 def test_an_interrupted_run_says_so(digits: TrainingResult, digits_page: str) -> None:
@@ -175,6 +238,38 @@ def test_a_result_without_mistakes_says_how_sure_that_is(digits: TrainingResult)
     assert "Right, but least sure" in text
 
 
+def test_the_calibration_is_on_the_page_and_in_the_result(hostile: TrainingResult, hostile_page: str) -> None:
+    write_report(hostile)
+    figures = hostile.run.read_json("result.json")["calibration"]
+    text = Reader(hostile_page).text
+    assert figures["split"] == "test"
+    assert f"ECE {percent(figures['before']['ece'])}" in text
+    assert f"ECE {percent(figures['after']['ece'])}" in text
+    assert f"Divided by a temperature of {figures['temperature']['value']:.3g}" in text
+    assert sum(each["n"] for each in figures["before"]["bins"]) == hostile.scored["test"].evaluation.accuracy.n
+    assert "fitted on the validation pictures: these are others" in text
+    assert hostile.run.damages() == []
+
+
+def test_without_a_test_set_the_page_says_what_the_temperature_was_fitted_on(digits_page: str) -> None:
+    assert "the temperature was fitted on these very pictures" in Reader(digits_page).text
+
+
+def test_scores_that_are_not_finite_have_a_page(digits: TrainingResult) -> None:
+    scored = digits.scored["valid"]
+    broken = scored._replace(preds=scored.preds.index_fill(0, torch.tensor([3]), torch.inf))
+    assert "Its scores are not finite" in Reader(page(replace(digits, scored={"valid": broken}))).text
+
+
+@pytest.mark.parametrize("model", ["linear", "pixel_similarity"])
+def test_a_class_without_a_validation_picture_has_a_page(tmp_path: Path, model: str) -> None:
+    write_pictures(tmp_path / "data", ["a", "b", "c"], {"train": 8, "valid": 4})
+    shutil.rmtree(tmp_path / "data/valid/b")
+    text = page(train(tmp_path / "data", model=model, epochs=1, out=tmp_path / "runs"))
+    assert "b in valid" in Reader(text).text
+    assert "nan" not in re.sub('base64,[^"]*', "", text)
+
+
 def test_the_most_wrong_pictures_are_those_pictures(digits: TrainingResult, digits_page: str) -> None:
     read = Reader(digits_page)
     sources = [attributes["src"] or "" for tag, attributes in read.tags if tag == "img"]
@@ -204,6 +299,16 @@ def test_the_passport_has_the_command_the_versions_and_the_files(digits_page: st
     assert torch.__version__ in text
     for file in ("config.toml", "history.csv", "predictions.csv", "model/"):
         assert file in text
+
+
+@pytest.mark.parametrize("asked", [{}, {"drop_leaks": True, "minutes": 0.5, "threads": 1, "precision": "fp32"}])
+def test_the_command_in_the_passport_is_one_that_the_command_line_takes(
+    digits: TrainingResult, asked: dict[str, Any]
+) -> None:
+    words = shlex.split(Contents(replace(digits, config=digits.config | asked)).passport.command)
+    assert words[:2] == ["sevensteps", "train"]
+    given = command.commands["train"].make_context("train", words[2:], **command.context_settings).params
+    assert {name: given[name] for name in asked | digits.config} == digits.config | asked
 
 
 def test_data_named_with_spaces_are_quoted_in_the_command(digits: TrainingResult) -> None:

@@ -110,3 +110,28 @@ def test_a_fingerprint_changes_with_one_pixel_a_shape_a_label_or_a_name() -> Non
     assert fingerprint({"train": pictures(other)}) == fingerprint(
         {"train": pictures(other.flip(0), 0, torch.tensor([1, 0]))}
     )
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_table("a.csv", ["name", "loss"], [["=1+1", 0.5], ["'x", 1], ['a,"b"', 2]])
+    assert run.read_table("a.csv") == [
+        {"name": "=1+1", "loss": "0.5"}, {"name": "'x", "loss": "1"}, {"name": 'a,"b"', "loss": "2"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"\xff", b'a\n"', b"a\n1,2\n", b"a\n" + b"x" * 200_000])
+def test_a_table_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(RequestError, match=r"cannot read .*a\.csv"):
+        RunFolder(tmp_path).read_table("a.csv")
+
+
+def test_what_was_chosen_is_read_apart_from_what_was_asked(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_config({"seed": 3, "recipe": {"epochs": 5}})
+    assert run.read_config() == {"seed": 3}
+    assert run.read_recipe() == {"epochs": 5}
+    (tmp_path / "config.toml").write_text("recipe = 3")
+    with pytest.raises(RequestError, match="is not as a training writes it"):
+        run.read_recipe()

@@ -62,7 +62,7 @@ def show_health(run: str, terminal: Terminal) -> None:
     if terminal.as_json:
         _print_json({"run": run, "steps": len(record.steps), "doctor": [diagnosis._asdict() for diagnosis in found]})
         return
-    terminal.finish()
+    terminal.close_bar()
     for line in doctors_word(found):
         click.echo(line)
     if record.steps:
@@ -78,7 +78,7 @@ def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters
         from ..insight.replay import Replay
     replayed = Replay(run, terminal).step(number)
     figure = _draw(replayed.trace.figure(), out, f"{Path(run).resolve().name}-step-{number}.png")
-    terminal.finish()
+    terminal.close_bar()
     if terminal.as_json:
         _print_json(replayed.to_dict(parameters=parameters) | {"figure": figure})
         return
@@ -95,7 +95,7 @@ def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
     explanation = explain(Replay(run, terminal), picture)
     stem = re.sub(r"[^\w-]+", "-", Path(picture).stem).strip("-") or "picture"
     figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{stem}.png")
-    terminal.finish()
+    terminal.close_bar()
     if terminal.as_json:
         _print_json(explanation.to_dict() | {"figure": figure})
         return

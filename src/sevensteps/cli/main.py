@@ -18,6 +18,7 @@ from ..words import visible
 from .interrupts import deferred
 from .look import look
 from .options import device_option, json_option, links_option, quiet_option
+from .report import report
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -291,6 +292,7 @@ def studio(model: str, port: int) -> None:
 
 
 command.add_command(look)
+command.add_command(report)
 
 
 def _complain(message: str, hint: str, code: int, words: Sequence[str]) -> int:

@@ -65,7 +65,7 @@ class Terminal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._close_bar()
+        self.close_bar()
 
     # -- progress -------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class Terminal:
         if not self.err.is_terminal or self.err.quiet:
             return
         if what != self.doing:
-            self._close_bar()
+            self.close_bar()
             self.doing, self.since = what, time.monotonic()
         if self.bar is None and done < total and time.monotonic() - self.since > BAR_AFTER_SECONDS:
             self._open_bar(done, total)
@@ -96,20 +96,17 @@ class Terminal:
         self.task = self.bar.add_task(self.doing, total=total if total > 1 else None, completed=done)
         self.bar.start()
 
-    def _close_bar(self) -> None:
+    def close_bar(self) -> None:
+        """What was under way is over."""
         if self.bar:
             self.bar.stop()
         self.bar, self.task, self.doing = None, None, ""
-
-    def finish(self) -> None:
-        """Nothing more is under way: the bar goes."""
-        self._close_bar()
 
     # -- the main job, as it goes -----------------------------------------------------------------------------------
 
     def found(self, dls: DataLoaders, where: str) -> None:
         """What the data hold."""
-        self._close_bar()
+        self.close_bar()
         pictures = sum(loader.n for loader in dls.splits.values())
         self._head(
             self.err,
@@ -131,7 +128,7 @@ class Terminal:
 
     def baseline(self, evaluation: Evaluation) -> None:
         """How good pixel similarity is."""
-        self._close_bar()
+        self.close_bar()
         self._head(self.err, "Baseline", f"pixel similarity: {_percent(evaluation.accuracy)} of valid right")
 
     def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
@@ -149,7 +146,7 @@ class Terminal:
 
     def epoch(self, row: EpochRow, epochs: int) -> None:
         """One row of the table."""
-        self._close_bar()
+        self.close_bar()
         valid = "" if row.valid_loss is None else f"{row.valid_loss:.4f}"
         accuracy = next((f"{100 * value:.2f} %" for value in row.metrics.values()), "")
         count, speed = f"{row.epoch}/{epochs}", f"{row.pictures_per_second:,.0f}"
@@ -158,13 +155,13 @@ class Terminal:
 
     def finished(self, result: TrainingResult) -> None:
         """Nothing: `trained` shows it, once the report is written."""
-        self._close_bar()
+        self.close_bar()
 
     # -- results --------------------------------------------------------------------------------------------------
 
     def trained(self, result: TrainingResult, report: Path, doctor: Sequence[Diagnosis]) -> None:
         """The result of a training, its distance from the baseline, where it is, and what to do next."""
-        self._close_bar()
+        self.close_bar()
         if self.as_json:
             return self._json(result.to_dict() | {"report": str(report), "doctor": [it._asdict() for it in doctor]})
         self.err.print()
@@ -195,7 +192,7 @@ class Terminal:
 
     def evaluated(self, result: FolderEvaluation) -> None:
         """How a saved model did."""
-        self._close_bar()
+        self.close_bar()
         if self.as_json:
             return self._json(result.to_dict())
         what = "all pictures" if result.split == "all" else result.split
@@ -222,7 +219,7 @@ class Terminal:
         """The exhibits of the tour, or where their pages are."""
         from ..tour.show import render
 
-        self._close_bar()
+        self.close_bar()
         if self.as_json:
             return self._json({"exhibits": results} | ({"index": str(index)} if index else {}))
         if index:
@@ -233,7 +230,7 @@ class Terminal:
 
     def predicted(self, answers: FilePredictions, csv_file: str | None) -> None:
         """What a saved model said of each picture."""
-        self._close_bar()
+        self.close_bar()
         if self.as_json:
             return self._json(answers.to_dict())
         width = max((len(visible(name)) for name in answers.predictions), default=0)
@@ -247,7 +244,7 @@ class Terminal:
 
     def checked(self, report: Report) -> None:
         """What the data tell of themselves."""
-        self._close_bar()
+        self.close_bar()
         if self.as_json:
             return self._json(report.to_dict())
         for finding in report.findings:

@@ -13,9 +13,11 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from ..words import percent, plural, visible
+from .interpretation import Answer
 from .record import Record
 
 BLOCKS = 20  # the loss is looked at as means of so many parts of the training
+SURE, HOPELESS = 0.9, 0.02  # probabilities of the class that a picture is called, and of its own
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d")  # layers whose weights multiply: scales and shifts are left out
 
 
@@ -205,11 +207,11 @@ def _data(kinds: Sequence[str], illness: str, advice: str) -> Callable[[Record],
 
 
 def _wrong_labels(record: Record) -> Diagnosis | None:
-    sure = sorted((it for it in record.answers if it.is_surely_wrong), key=lambda it: -it.loss)
+    sure = sorted((it for it in record.answers if _is_surely_wrong(it)), key=lambda it: -it.loss)
     mistakes = sum(answer.true != answer.predicted for answer in record.answers)
     if len(sure) < max(3, 0.01 * len(record.answers)) or 2 * len(sure) < mistakes:
         return None
-    named = ", ".join(f"{visible(it.picture)} ({visible(it.true)}, called {visible(it.predicted)})" for it in sure[:3])
+    named = ", ".join(f"{visible(it.name)} ({visible(it.true)}, called {visible(it.predicted)})" for it in sure[:3])
     return Diagnosis(
         "labels that look wrong",
         f"{len(sure):,} of {plural(mistakes, 'mistake')} on {plural(len(record.answers), 'validation picture')} are "
@@ -234,6 +236,11 @@ ILLNESSES: tuple[Callable[[Record], Diagnosis | None], ...] = (
     _wrong_labels,
     _data(("imbalance",), "imbalance", "more pictures of the rare classes; read recall class by class, not accuracy"),
 )
+
+
+def _is_surely_wrong(answer: Answer) -> bool:
+    """Whether the network is sure of another class, and all but excludes its own."""
+    return not answer.right and answer.probability >= SURE and math.exp(-answer.loss) <= HOPELESS
 
 
 def _blocks(record: Record) -> list[float]:

@@ -11,10 +11,10 @@ from ..data.check import Finding
 from ..errors import as_written
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
+from .interpretation import Answer
 
 FIGURES = ("loss", "lr", "gradient_norm")  # of steps.csv
 HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics
-SURE, HOPELESS = 0.9, 0.02  # probabilities of the class it was called, and of its own
 
 
 class StepRow(NamedTuple):
@@ -36,21 +36,6 @@ class EpochSummary(NamedTuple):
     score: float | None
 
 
-class AnswerRow(NamedTuple):
-    """A row of `predictions.csv`."""
-
-    picture: str
-    true: str
-    predicted: str
-    probability: float
-    loss: float
-
-    @property
-    def is_surely_wrong(self) -> bool:
-        """Whether the network is sure of another class, and all but excludes its own."""
-        return self.true != self.predicted and self.probability >= SURE and math.exp(-self.loss) <= HOPELESS
-
-
 @dataclass(frozen=True)
 class Record:
     """All of it; what a run that was stopped early has not written is empty. `answers` are of the validation set."""
@@ -59,20 +44,21 @@ class Record:
     steps: list[StepRow]
     epochs: list[EpochSummary]
     layers: list[LayerRow]
-    answers: list[AnswerRow]
+    answers: list[Answer]
     findings: list[Finding]
 
     @classmethod
     def of(cls, folder: RunFolder) -> Record:
         """Read it. Raises `RequestError` for files that no training wrote."""
         data = folder.read_json("data.json") if (folder.path / "data.json").is_file() else {}
+        predictions = folder.read_table("predictions.csv")
         with as_written(folder.path):
             return cls(
                 classes=len(data.get("classes") or ()),
                 steps=recorded_steps(folder),
                 epochs=[_epoch(row) for row in folder.read_table("history.csv")],
                 layers=[_layer(row) for row in folder.read_table("layers.csv")],
-                answers=[_answer(row) for row in folder.read_table("predictions.csv") if row["split"] == "valid"],
+                answers=[_answer(n, row) for n, row in enumerate(predictions) if row["split"] == "valid"],
                 findings=[Finding(**it | {"examples": tuple(it["examples"])}) for it in data.get("findings", [])],
             )
 
@@ -107,8 +93,9 @@ def _layer(row: dict[str, str]) -> LayerRow:
     return LayerRow(*place, weights, gradient, update, silent, int(row["pictures"]))
 
 
-def _answer(row: dict[str, str]) -> AnswerRow:
-    return AnswerRow(row["picture"], row["class"], row["predicted"], float(row["probability"]), float(row["loss"]))
+def _answer(index: int, row: dict[str, str]) -> Answer:
+    figures = float(row["probability"]), float(row["loss"])
+    return Answer(row["picture"], index, row["class"], row["predicted"], *figures)
 
 
 def _number(cell: str) -> float | None:

@@ -11,13 +11,16 @@ import numpy as np
 import torch
 
 from ..data.dataloader import DataLoader
-from ..insight.interpretation import Answer, ClassScore, Confused, Interpretation
+from ..errors import RequestError
+from ..insight.doctor import Diagnosis, examine
+from ..insight.interpretation import ClassScore, Confused, Interpretation
 from ..insight.mcnemar import McNemar
+from ..insight.record import Record
 from ..interval import Accuracy
 from ..training.result import TrainingResult
-from ..words import percent
+from .confidence import Confidence
+from .gallery import Gallery
 from .passport import Passport
-from .thumbnails import Thumbnail, thumbnail
 
 SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
 SIGNIFICANT = 0.05
@@ -25,19 +28,6 @@ BATCH = 256
 SIMPLEST = "pixel similarity, the simplest thing that could work"
 MOST_MATRIX_CLASSES = 30
 MOST_ROWS = 30  # classes, pairs, refused files: the rest is counted, and is in the run folder
-MOST_MISTAKES, MOST_SURE, MOST_ARCHETYPES = 24, 12, 30
-FEW_MISTAKES = 6  # below this, pictures that were only just right are shown too
-
-
-class Tile(NamedTuple):
-    """One picture on the page: `kind` is "right", "wrong" or "archetype"; `said` is the class it was called, if any."""
-
-    picture: Thumbnail
-    kind: str
-    true: str
-    said: str = ""
-    sure: str = ""
-    name: str = ""
 
 
 class Verdict(NamedTuple):
@@ -45,6 +35,15 @@ class Verdict(NamedTuple):
 
     kind: str
     text: str
+
+
+class Told(NamedTuple):
+    """One thing that was found: what, in a sentence, with examples, and what to do about it."""
+
+    what: str
+    text: str
+    examples: Sequence[str]
+    advice: str
 
 
 class Contents:
@@ -58,6 +57,7 @@ class Contents:
         self.answers = Interpretation.of(result.scored[self.split], self.vocab, self.collection.names)
         self.passport = Passport(result.run, result.config)
         self.is_baseline = result.is_baseline
+        self.gallery = Gallery(self.answers, self.collection, result.similarity, not self.is_baseline)
         self.score = self.answers.evaluation.accuracy
         self.base = (result.baseline_test if self.split == "test" else None) or result.baseline
 
@@ -120,6 +120,29 @@ class Contents:
         """The sizes of the pictures as they were found, the most frequent first."""
         return sorted(self.result.dls.sizes.items(), key=lambda item: -item[1])
 
+    @property
+    def findings(self) -> list[Told]:
+        """What `check` says of the data, with the doctor's advice; the refused files have a table of their own."""
+        found = [finding for finding in self.result.findings if finding.kind != "refused"]
+        advice = {it.evidence: it.advice for it in self._diagnoses}
+        return [Told(it.kind.replace("_", " "), it.message, it.examples, advice.get(it.line, "")) for it in found]
+
+    @property
+    def illnesses(self) -> list[Told]:
+        """What the doctor says of the training; what ails the data stands with the findings."""
+        said = {finding.line for finding in self.result.findings}
+        return [Told(it.illness, it.evidence, (), it.advice) for it in self._diagnoses if it.evidence not in said]
+
+    @cached_property
+    def _diagnoses(self) -> list[Diagnosis]:
+        return examine(Record.of(self.result.run))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided for the user, without the findings, which are among the notes too."""
+        said = {finding.line for finding in self.result.findings}
+        return [note for note in self.result.dls.notes if note not in said]
+
     # -- curves ---------------------------------------------------------------------------------------------------
 
     @property
@@ -153,36 +176,15 @@ class Contents:
             rows.sort(key=lambda row: 2.0 if math.isnan(row[0].f1) else row[0].f1)
         return rows
 
-    @cached_property
-    def mistakes(self) -> list[Tile]:
-        """The wrong answers with the greatest loss."""
-        return [self._tile(answer) for answer in self.answers.top_losses(MOST_MISTAKES, right=False)]
+    # -- how sure it is -------------------------------------------------------------------------------------------
 
     @cached_property
-    def close_calls(self) -> list[Tile]:
-        """Where mistakes are few: the right answers with the greatest loss."""
-        if len(self.mistakes) >= FEW_MISTAKES:
-            return []
-        return [self._tile(answer) for answer in self.answers.top_losses(MOST_SURE, right=True)]
-
-    @cached_property
-    def sure(self) -> list[Tile]:
-        """The surest right answer of each class."""
-        return [self._tile(answer) for answer in self.answers.surest()[:MOST_SURE]]
-
-    def _tile(self, answer: Answer) -> Tile:
-        # the scores of pixel similarity are distances: no probability is made of them
-        sure = "" if self.is_baseline else percent(answer.probability)
-        picture = thumbnail(self.collection.pixels_of(torch.tensor([answer.index]))[0])
-        return Tile(picture, "right" if answer.right else "wrong", answer.true, answer.predicted, sure, answer.name)
-
-    @cached_property
-    def archetypes(self) -> list[Tile]:
-        """The mean picture of each class, where there are not too many."""
-        if len(self.vocab) > MOST_ARCHETYPES:
-            return []
-        means = (self.result.similarity.archetypes * 255).round().to(torch.uint8)
-        return [Tile(thumbnail(mean), "archetype", name) for name, mean in zip(self.vocab, means, strict=True)]
+    def confidence(self) -> Confidence | None:
+        """Calibration and coverage; None where there are no probabilities."""
+        try:
+            return None if self.is_baseline else Confidence(self.result.scored, self.split)
+        except RequestError:  # scores that are not finite
+            return None
 
 
 def first(rows: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:

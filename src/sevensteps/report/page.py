@@ -9,32 +9,42 @@ from jinja2 import Template
 
 from ..files import write_text
 from ..training.result import TrainingResult
-from . import charts, contents
-from .contents import Contents
+from . import charts
+from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, SPLIT_WORDS, Contents, first
 from .html import render, templates
 
 NAME = "report.html"
 
 
 def write_report(result: TrainingResult) -> Path:
-    """Write `report.html` into the run's folder, and say where it is. Raises `StorageError`."""
-    path = result.run.path / NAME
-    write_text(path, page(result))
+    """Write `report.html` into the run's folder, and say where it is; `result.json` gets its calibration.
+
+    Raises `StorageError`.
+    """
+    contents, path = Contents(result), result.run.path / NAME
+    if contents.confidence:
+        result.calibration = contents.confidence.to_dict()
+        result.run.write_json("result.json", result.to_dict())
+    write_text(path, _page(contents))
     result.run.seal()
     return path
 
 
 def page(result: TrainingResult) -> str:
     """The page as text: HTML that shows itself without a network, under a policy that forbids it one."""
-    return render(_template(), it=Contents(result), result=result)
+    return _page(Contents(result))
+
+
+def _page(contents: Contents) -> str:
+    return render(_template(), it=contents, result=contents.result)
 
 
 @functools.cache
 def _template() -> Template:
     environment = templates()
     environment.globals.update(
-        charts=charts, Estimate=charts.Estimate, Curve=charts.Curve, split_words=contents.SPLIT_WORDS,
-        most_matrix=contents.MOST_MATRIX_CLASSES, most_rows=contents.MOST_ROWS,
+        charts=charts, Estimate=charts.Estimate, Curve=charts.Curve, split_words=SPLIT_WORDS,
+        most_matrix=MOST_MATRIX_CLASSES, most_rows=MOST_ROWS,
     )  # fmt: skip
-    environment.filters["first"] = contents.first
+    environment.filters["first"] = first
     return environment.get_template("report/page.html")

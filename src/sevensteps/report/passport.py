@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ FILES = {
     "baseline": "the model folder of pixel similarity: the mean picture of each class",
     "model": "the model folder: weights, classes, preprocessing, model card",
     "checkpoints": "where training can go on from",
+    "manifest.json": "the checksums of the others: `sevensteps verify` looks whether all is whole",
 }
 
 
@@ -43,16 +43,18 @@ class Passport:
         """The command that makes this run again."""
         asked = {key: value for key, value in self.config.items() if value is not None}
         data = [str(asked.pop("data"))] if "data" in asked else []
-        asked = {key: value for key, value in asked.items() if (key, value) != ("device", "auto")}
-        options = [word for key, value in asked.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        options: list[str] = []
+        for key, value in asked.items():
+            if value is not False and value != "auto":
+                options += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join(["sevensteps", "train", *data, *options])
 
     @property
     def recipe(self) -> dict[str, Any]:
         """How it was trained, from config.toml."""
         try:
-            recipe = tomllib.loads((self.run.path / "config.toml").read_text("utf-8")).get("recipe", {})
-        except (OSError, ValueError):
+            recipe = self.run.read_recipe()
+        except RequestError:
             return {}
         return {key.replace("_", " "): value for key, value in recipe.items() if key not in ("model", "preprocessing")}
 

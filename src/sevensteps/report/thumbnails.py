@@ -22,12 +22,12 @@ class Thumbnail(NamedTuple):
     exact: bool
 
 
-def thumbnail(pixels: Tensor) -> Thumbnail:
-    """A picture (uint8, channels × height × width) for the page: PNG where it is small, else JPEG of 144 pixels."""
+def thumbnail(pixels: Tensor, largest_px: int = LARGEST_PX) -> Thumbnail:
+    """A picture (uint8, channels × height × width) for the page: PNG where it is small, else a JPEG of that side."""
     array = pixels.cpu().permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     exact = max(image.size) <= EXACT_PX
-    image.thumbnail((LARGEST_PX, LARGEST_PX))
+    image.thumbnail((largest_px, largest_px))
     content = io.BytesIO()
     kind, options = ("png", {"optimize": True}) if exact else ("jpeg", {"quality": 82, "optimize": True})
     image.save(content, kind, **options)

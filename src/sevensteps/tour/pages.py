@@ -13,9 +13,9 @@ from pygments import formatters, highlight, lexers  # type: ignore[import-untype
 
 from ..data.dataloaders import DataLoaders
 from ..files import make_folder, write_text
-from ..report.charts import tag
 from ..report.contents import SPLIT_WORDS
 from ..report.html import render, templates
+from ..report.svg import tag
 from ..words import plural
 from .show import as_text, choose, counted, png, visit
 

@@ -61,7 +61,7 @@ class Scored(NamedTuple):
 
 @dataclass
 class TrainingResult:
-    """What the main job ends with."""
+    """What the main job ends with; `calibration`, as JSON, is added by the report."""
 
     run: RunFolder
     dls: DataLoaders
@@ -78,6 +78,7 @@ class TrainingResult:
     interrupted: bool
     config: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    calibration: dict[str, Any] | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -115,6 +116,7 @@ class TrainingResult:
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
+            "calibration": self.calibration,
             "notes": self.dls.notes,
             "refused": [refused._asdict() for refused in self.dls.refused],
         }

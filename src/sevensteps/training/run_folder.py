@@ -7,10 +7,8 @@ step), `layers.csv` (a row a layer, once an epoch), `predictions.csv` (a row a v
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
-import io
 import itertools
 import os
 import platform
@@ -27,13 +25,14 @@ import torch
 from ..data.check import Finding
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
-from ..errors import RequestError
+from ..errors import RequestError, as_written
 from ..files import (
     csv_text,
     damages,
     lock_file,
     make_folder,
     new_folder,
+    read_csv,
     read_json,
     read_small,
     seal,
@@ -113,11 +112,18 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """What was asked for. Raises `RequestError` where the file is damaged."""
+        return {name: value for name, value in self._config().items() if name != "recipe"}
+
+    def read_recipe(self) -> dict[str, Any]:
+        """What was chosen where nothing was asked for, with what was. Raises `RequestError` as `read_config`."""
+        with as_written(self.path / "config.toml"):
+            return dict(self._config().get("recipe", {}))
+
+    def _config(self) -> dict[str, Any]:
         try:
-            config = tomllib.loads(read_small(self.path / "config.toml").decode("utf-8"))
+            return tomllib.loads(read_small(self.path / "config.toml").decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise RequestError(f"cannot read {self.path / 'config.toml'}: {error}", hint="train again") from error
-        return {name: value for name, value in config.items() if name != "recipe"}
 
     def read_json(self, name: str) -> Any:
         """One of the JSON files. Raises `RequestError` where it is missing or no JSON."""
@@ -132,10 +138,10 @@ class RunFolder:
         Raises `RequestError` where it cannot be read.
         """
         try:
-            return list(csv.DictReader(io.StringIO(read_small(self.path / name).decode("utf-8"))))
+            return read_csv(self.path / name)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError) as error:
             raise RequestError(f"cannot read {self.path / name}: {error}", hint="train again") from error
 
     def seal(self) -> None:
