@@ -32,6 +32,7 @@ FILES = {
         "data.json",
         "history.csv",
         "steps.csv",
+        "layers.csv",
         "predictions.csv",
         "result.json",
         "manifest.json",
