@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
 from sevensteps import networks
+from sevensteps.cli.doctor import doctors_word
+from sevensteps.data.check import Finding
 from sevensteps.errors import RequestError, TrainingError
 from sevensteps.insight.doctor import Diagnosis, examine
-from sevensteps.insight.record import Record
+from sevensteps.insight.interpretation import Answer
+from sevensteps.insight.record import EpochSummary, Record, StepRow
 from sevensteps.models import registry
+from sevensteps.training.layer_log import LayerRow
 from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train
 
@@ -222,6 +229,28 @@ def test_the_default_training_on_mnist_sample_is_healthy(mnist_sample: Path, tmp
 @pytest.mark.slow
 def test_the_default_training_on_mnist_is_healthy(mnist: Path, tmp_path: Path) -> None:
     assert trained(tmp_path, mnist) == {}
+
+
+# -- figures of any kind --------------------------------------------------------------------------------------------
+
+ANY = st.floats()
+STEPS = st.lists(st.builds(StepRow, st.integers(), st.integers(), ANY, ANY, ANY), max_size=30)
+LENGTHS = st.none() | ANY
+LAYERS = st.builds(
+    LayerRow, st.integers(0, 3), st.integers(), st.text(), st.sampled_from(["Linear", "ReLU", ""]), LENGTHS, LENGTHS,
+    LENGTHS, LENGTHS, st.integers(),
+)  # fmt: skip
+EPOCHS = st.builds(EpochSummary, st.integers(), ANY, LENGTHS, LENGTHS)
+ANSWERS = st.builds(Answer, st.text(), st.just(0), st.sampled_from("ab"), st.sampled_from("ab"), ANY, ANY)
+
+
+@given(STEPS, st.lists(EPOCHS), st.lists(LAYERS), st.lists(ANSWERS), st.integers(0, 10**6))
+def test_no_figures_confuse_the_doctor(
+    steps: list[StepRow], epochs: list[EpochSummary], layers: list[LayerRow], answers: list[Answer], classes: int
+) -> None:
+    record = Record(classes, steps, epochs, layers, answers, [Finding("leaks", 1, "\x1b[31m", ("\u202e",))])
+    with suppress(RequestError):  # for figures that no training writes
+        assert all(line.isprintable() for line in doctors_word(examine(record)))
 
 
 # -- the record -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from html_reader import Reader, assert_self_contained
 from sevensteps.cli.main import run
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.errors import RequestError, StorageError
-from sevensteps.tour.exhibit import EXHIBITS, Exhibit, Shown, panels
+from sevensteps.insight.drawing import panels
+from sevensteps.tour.exhibit import EXHIBITS, Exhibit, Shown
 from sevensteps.tour.pages import Drawing, is_table, paragraphs, python, write_tour
 from sevensteps.tour.show import choose
 

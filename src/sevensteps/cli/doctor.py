@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..words import NO_BREAK
+from ..words import NO_BREAK, visible
 
 if TYPE_CHECKING:
     from ..insight.doctor import Diagnosis
@@ -16,4 +16,4 @@ def doctors_word(found: Sequence[Diagnosis]) -> list[str]:
     if not found:
         return ["healthy: nothing that ails a training was found"]
     lines = [line for it in found for line in (f"{it.illness}: {it.evidence}", f"    {it.advice}")]
-    return [line.replace(NO_BREAK, " ") for line in lines]
+    return [visible(line).replace(NO_BREAK, " ") for line in lines]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
+from ..errors import as_written
 from ..words import percent, plural, visible
 from .interpretation import Answer
 from .record import Record
@@ -30,8 +31,9 @@ class Diagnosis(NamedTuple):
 
 
 def examine(record: Record) -> list[Diagnosis]:
-    """All that is found, the gravest first. Empty for a healthy run."""
-    found = [illness(record) for illness in ILLNESSES]
+    """All that is found, the gravest first; empty for a healthy run. Raises `RequestError` for impossible figures."""
+    with as_written("the record of this run"):
+        found = [illness(record) for illness in ILLNESSES]
     return [diagnosis for diagnosis in found if diagnosis]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -49,6 +50,26 @@ def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 
     axis.set_title(title, fontsize=10)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
+
+
+def table(axis: Axes, title: str, rows: Sequence[Sequence[str]], widths: Sequence[float]) -> None:
+    """Lines of text in columns instead of a plot, the first line in bold; `widths` are parts of the panel."""
+    from matplotlib.transforms import Bbox
+
+    axis.axis("off")
+    axis.set_title(title, fontsize=10)
+    whole = Bbox.from_extents(0, 0, sum(widths), 1)
+    cells = axis.table(rows, colWidths=widths, cellLoc="left", edges="horizontal", bbox=whole)
+    cells.auto_set_font_size(False)
+    for (row, _), cell in cells.get_celld().items():
+        cell.PAD = 0.02
+        cell.set_edgecolor("0.85")
+        cell.set_text_props(fontsize=9, fontweight="normal" if row else "bold")
+
+
+def percent(values: Iterable[float]) -> list[float]:
+    """Fractions as percentages, for an axis."""
+    return [100 * float(value) for value in values]
 
 
 def plain(name: str, most: int = 16) -> str:

@@ -19,8 +19,9 @@ from ..training.optimizers import set_lr
 from ..training.plan import BASELINE, asked_before, make_plan
 from ..training.result import Silence, Watcher
 from ..training.run_folder import RunFolder, changes, data_facts, differences, environment
+from ..words import finite
 from .record import StepRow, recorded_steps
-from .trace import Trace, finite
+from .trace import Trace
 from .tracer import Tracer, Until
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..training.layer_log import layer_of
+from ..words import finite
 from .autograd import Node
 
 if TYPE_CHECKING:
@@ -211,15 +212,6 @@ def probabilities(preds: Tensor, yb: Tensor) -> Tensor | None:
         one = preds.double().reshape(-1, 1).sigmoid()
         return torch.cat([1 - one, one], 1)
     return None
-
-
-def finite(value: Any) -> Any:
-    """JSON has no number for what is infinite or undefined: None stands for it."""
-    if isinstance(value, dict):
-        return {str(name): finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _norm(parts: list[TracedPart]) -> float:

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, percent, table
 from ..models.networks import count_parameters
 from ..randomness import torch_seeded
 from ..training.metrics import accuracy
 from ..training.optimizers import AdamW
 from .classes import AllClasses, TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, panels, percent, refusal, table
+from .exhibit import Between, Shown, exhibit, refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

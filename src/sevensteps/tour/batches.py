@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, percent
 from .classes import TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, panels, percent, pictures
+from .exhibit import Between, Shown, exhibit, pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

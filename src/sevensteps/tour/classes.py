@@ -14,9 +14,10 @@ from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError
+from ..insight.drawing import plain
 from ..randomness import generator, torch_seeded
 from ..training.learner import Learner
-from .exhibit import collection_of, plain
+from .exhibit import collection_of
 
 SIDE_GREY, SIDE_COLOUR, MOST_PICTURES = 10, 6, 150  # of each class; so little that torch needs one core only
 MOST = 600  # pictures of all classes, or a few more

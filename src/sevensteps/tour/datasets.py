@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import panels, plain, show_picture
 from ..randomness import generator
-from .exhibit import Between, Shown, exhibit, panels, pictures, plain, show_picture
+from .exhibit import Between, Shown, exhibit, pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

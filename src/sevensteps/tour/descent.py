@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, percent, show_picture
 from ..training.optimizers import SGD, BasicOptim
 from .classes import TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, panels, percent, refusal, show_picture
+from .exhibit import Between, Shown, exhibit, refusal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, show_picture
 from ..training.losses import mnist_loss
 from .classes import TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, grad_of, panels, show_picture
+from .exhibit import Between, Shown, exhibit, grad_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

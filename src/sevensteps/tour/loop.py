@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, percent, table
 from ..training.callbacks import Callback
 from ..training.learner import Learner
 from ..training.losses import cross_entropy, mnist_loss
 from ..training.metrics import accuracy, name_of
 from ..training.optimizers import SGD
 from .classes import AllClasses, TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, grad_of, panels, percent, table
+from .exhibit import Between, Shown, exhibit, grad_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

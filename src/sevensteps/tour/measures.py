@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, percent, show_picture
 from ..randomness import generator
 from ..training.learner import Learner
 from ..training.losses import cross_entropy
 from ..training.metrics import accuracy, error_rate
 from ..training.optimizers import AdamW
 from .classes import AllClasses
-from .exhibit import Between, Shown, draw, exhibit, panels, percent, show_picture
+from .exhibit import Between, Shown, exhibit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

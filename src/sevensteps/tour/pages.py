@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment
 from markupsafe import Markup
-from pygments import formatters, highlight, lexers  # type: ignore[import-untyped]
+from pygments import formatters, highlight, lexers
 
 from ..data.dataloaders import DataLoaders
 from ..files import make_folder, write_text
+from ..insight.drawing import png
 from ..report.contents import SPLIT_WORDS
 from ..report.html import render, templates
 from ..report.svg import tag
 from ..words import plural
-from .show import as_text, choose, counted, png, visit
+from .show import as_text, choose, counted, visit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import panels, plain, show_picture
 from ..interval import Accuracy
-from .exhibit import Between, Shown, Which, exhibit, panels, pick, pictures, plain, refusal, show_picture
+from .exhibit import Between, Shown, Which, exhibit, pick, pictures, refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

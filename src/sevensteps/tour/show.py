@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..data.dataloaders import DataLoaders
 from ..errors import RequestError
 from ..files import make_folder, write_bytes
-from ..words import visible
+from ..insight.drawing import png
+from ..words import finite, visible
 from . import (  # noqa: F401 - importing them puts their exhibits into EXHIBITS
     activations,
     batches,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from ..data.store import Progress
 
-DOTS_PER_INCH = 120
 MOST_SHOWN = 5  # values of a longer list, on a terminal
 
 
@@ -94,19 +92,12 @@ def visit(
         "question": exhibit.question,
         "answer": exhibit.answer,
         "controls": {name: controls.get(name, control.default) for name, control in exhibit.controls.items()},
-        "findings": _finite(shown.findings),
+        "findings": finite(shown.findings),
         "code": exhibit.code,
         "figure": None,
         "seconds": round(time.perf_counter() - started, 3),
     }
     return result, shown.figure
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    return buffer.getvalue()
 
 
 def contents() -> RenderableType:
@@ -171,12 +162,3 @@ def as_text(value: Any) -> str:
 
 def _inside(value: Any) -> str:
     return f"({as_text(value)})" if isinstance(value, list | tuple) else as_text(value)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no number for what is infinite or undefined: None stands for it."""
-    if isinstance(value, Mapping):
-        return {str(name): _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import panels, show_picture
 from .classes import TwoClasses
-from .exhibit import Between, Shown, Which, exhibit, panels, pick, pictures, refusal, show_picture
+from .exhibit import Between, Shown, Which, exhibit, pick, pictures, refusal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataloaders import DataLoaders
+from ..insight.drawing import draw, panels, show_picture
 from ..randomness import generator
 from ..training.losses import mnist_loss
 from .classes import TwoClasses
-from .exhibit import Between, Shown, draw, exhibit, grad_of, panels, refusal, show_picture
+from .exhibit import Between, Shown, exhibit, grad_of, refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -58,26 +58,30 @@ class KeepBest(Callback):
 
 
 class StepLog(Callback):
-    """A row a step: (step, epoch, loss, lr, gradient norm); fetched from the device once an epoch."""
+    """A row a step: (step, epoch, loss, lr, gradient norm); of a GPU fetched once an epoch."""
 
     head: ClassVar[tuple[str, ...]] = ("step", "epoch", "loss", "lr", "gradient_norm")
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, float, float, float]] = []
-        self._waiting: list[tuple[int, int, Tensor, float, Tensor, Any]] = []  # and the pictures' numbers
+        self._waiting: list[tuple[int, Tensor, float, Tensor, Any]] = []  # epoch, loss, lr, norms, pictures' numbers
+
+    def before_fit(self) -> None:
+        """Look the parameters up: in a small network that takes longer than all their norms."""
+        self._parameters = list(self.learn.model.parameters())
 
     def after_step(self) -> None:
-        """Note the step that was just made; on a CPU, where nobody waits for a figure, it is looked at too."""
+        """Note the step that was just made. Raises `TrainingError` on a CPU where it is not finite."""
         learn = self.learn
-        on_cpu = learn.device.type == "cpu"
-        grads = [parameter.grad for parameter in learn.model.parameters() if parameter.grad is not None]
-        norm = torch.stack(torch._foreach_norm(grads)).norm()
-        if on_cpu and not math.isfinite(norm):  # its square may be too large for float32, and nothing else
-            norm = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads]).norm()
-        step, pictures = len(self.rows) + len(self._waiting), getattr(learn.dls.train, "indices", None)
-        self._waiting.append((step, learn.epoch, learn.loss.detach(), learn.lr, norm, pictures))
-        if on_cpu:
-            self.after_train()
+        grads = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norms, pictures = torch._foreach_norm(grads), getattr(learn.dls.train, "indices", None)
+        if learn.device.type != "cpu":
+            self._waiting.append((learn.epoch, learn.loss.detach(), learn.lr, torch.stack(norms), pictures))
+            return
+        norm = math.hypot(*(each.item() for each in norms))
+        if not math.isfinite(norm):  # a square may be too large for float32, and nothing else
+            norm = math.hypot(*(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads))
+        self._note(learn.epoch, learn.loss.item(), learn.lr, norm, pictures)
 
     def to_state(self) -> list[tuple[int, int, float, float, float]]:
         """For a checkpoint: all rows so far."""
@@ -89,20 +93,21 @@ class StepLog(Callback):
         self.rows = [(step, epoch, loss, lr, norm) for step, epoch, loss, lr, norm in state]
 
     def after_train(self) -> None:
-        """Fetch the epoch's rows. Raises `TrainingError` where a loss or a gradient is not finite."""
-        if not self._waiting:
-            return
-        losses = torch.stack([row[2] for row in self._waiting]).tolist()
-        norms = torch.stack([row[4] for row in self._waiting]).tolist()
+        """Fetch the epoch's rows from a GPU. Raises `TrainingError` where a loss or a gradient is not finite."""
         waiting, self._waiting = self._waiting, []
-        for (step, epoch, _, lr, _, pictures), loss, norm in zip(waiting, losses, norms, strict=True):
-            self.rows.append((step, epoch, loss, lr, norm))
-            if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and self.learn.device.type == "cpu"):
-                what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
-                raise TrainingError(
-                    f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",
-                    hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}, and look at these",
-                )
+        losses = torch.stack([row[1] for row in waiting]).tolist() if waiting else []
+        for (epoch, _, lr, norms, pictures), loss in zip(waiting, losses, strict=True):
+            self._note(epoch, loss, lr, math.hypot(*norms.tolist()), pictures)
+
+    def _note(self, epoch: int, loss: float, lr: float, norm: float, pictures: Any) -> None:
+        step, is_cpu = len(self.rows), self.learn.device.type == "cpu"
+        self.rows.append((step, epoch, loss, lr, norm))
+        if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and is_cpu):
+            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
+            raise TrainingError(
+                f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",
+                hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}, and look at these",
+            )
 
     def _named(self, pictures: Any) -> str:
         """The pictures of a batch, as far as they have names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ from ..data.dataloaders import DataLoaders
 from ..models.evaluation import Evaluation
 from ..models.model_folder import ModelFolder, default_card
 from ..models.pixel_similarity import PixelSimilarity
+from ..words import finite
 from .recipes import Recipe
 from .recorder import EpochRow
 from .run_folder import RunFolder
@@ -112,7 +112,7 @@ class TrainingResult:
             "pictures": {**counts, "refused": len(self.dls.refused), "per_class": self.dls.counts},
             "model": {**self.model_facts, "folder": str(self.run.model)},
             "baseline": self.baseline.to_dict(),
-            "epochs": [_finite(row) for row in self.epochs],
+            "epochs": [finite(row._asdict()) for row in self.epochs],
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
@@ -125,11 +125,3 @@ class TrainingResult:
         if self.baseline_test:
             facts["baseline"]["test"] = self.baseline_test.to_dict()
         return facts
-
-
-def _finite(row: EpochRow) -> dict[str, Any]:
-    """JSON knows no infinity: a loss that is not finite is null there."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row._asdict().items()
-    }
