@@ -50,6 +50,7 @@ def test_the_python_on_the_page_runs(page: Path, place: Path, monkeypatch: pytes
         exec(compile(code, page.name, "exec"), names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SHELL, ids=name_of)
 def test_the_commands_on_the_page_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)

@@ -93,6 +93,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+@pytest.mark.slow
 def test_it_works_where_there_is_no_screen(tmp_path: Path) -> None:
     code = "from sevensteps.fastbook import *; plot_function(F.relu); plt.savefig('relu.png')"
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"}

@@ -21,6 +21,7 @@ def trials(folder: Path, *options: str) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 def test_killed_or_failed_at_some_file_operations_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     counts = trials(tmp_path, "--kill-every", "41", "--fail-every", "101", "--kill-at-random", "1")
     assert counts["killed at a file operation, the same bytes in the end"] >= 4

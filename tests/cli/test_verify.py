@@ -28,6 +28,7 @@ def test_what_was_written_is_whole(trained: Path, capsys: pytest.CaptureFixture[
         assert capsys.readouterr().out.endswith(": whole\n")
 
 
+@pytest.mark.slow
 def test_two_hundred_bit_flips_are_all_found(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)

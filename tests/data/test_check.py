@@ -144,6 +144,7 @@ def test_all_pairs_of_a_brute_force_search_are_found() -> None:
     assert groups == [[number, 300 + number] for number in range(60)]
 
 
+@pytest.mark.slow
 def test_where_all_pictures_look_alike_it_ends_and_says_so() -> None:
     scene = DRAWS.integers(0, 256, (1, 1, 16, 16))
     pixels = (scene + DRAWS.integers(-2, 3, (4_000, 1, 16, 16))).clip(0, 255).astype(np.uint8)

@@ -283,6 +283,7 @@ def test_it_needs_no_torch(tmp_path):
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_of_200_flipped_bits_and_50_cuts_each_is_found_and_the_store_made_again(tmp_path, decoded):
     paths = pictures(tmp_path / "data", 20)
     expected = read_pixels("data", paths)

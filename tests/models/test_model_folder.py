@@ -302,6 +302,7 @@ def test_a_copied_folder_is_the_same_model(folder: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["x", "花", "\U0001f33b", "\u202e"])
 def test_the_most_and_longest_names_come_back(tmp_path: Path, character: str) -> None:
     names = [f"{number:05}" + character * 251 for number in range(10_000)]

@@ -70,6 +70,7 @@ def test_the_mean_of_many_pictures_is_not_bent_by_rounding() -> None:
     assert similarity.archetypes.flatten().tolist() == pytest.approx([0.1, 0.1], abs=1e-7)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_pictures_against_a_hundred_classes_stay_small_in_memory() -> None:
     code = """
 import resource, torch

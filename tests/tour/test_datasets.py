@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -16,18 +15,6 @@ from sevensteps.tour.datasets import folders, list_comprehension, pairs
 from sevensteps.tour.exhibit import EXHIBITS, pictures
 
 NUMBERS = (2, 4, 26)
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("data", ["digits", "colour"])
-def test_each_runs_on_grey_and_on_colour_and_its_findings_are_json(
-    number: int, data: str, request: pytest.FixtureRequest
-) -> None:
-    shown = EXHIBITS[number].run(request.getfixturevalue(data))
-    json.dumps(shown.findings, allow_nan=False)
-    assert shown.figure is not None
-    shown.figure.canvas.draw()
-    assert EXHIBITS[number].run(request.getfixturevalue(data)).findings == shown.findings
 
 
 def test_the_folders_are_splits_of_classes_with_the_counts_of_the_data(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -15,17 +14,6 @@ from sevensteps.tour.measures import loss, loss_or_metric, validation
 from sevensteps.training.losses import cross_entropy
 
 NUMBERS = (11, 16, 22)
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("data", ["digits", "colour"])
-def test_each_runs_on_grey_and_on_colour_and_its_findings_are_json(
-    number: int, data: str, request: pytest.FixtureRequest
-) -> None:
-    shown = EXHIBITS[number].run(request.getfixturevalue(data))
-    json.dumps(shown.findings, allow_nan=False)
-    assert shown.figure is not None
-    shown.figure.canvas.draw()
 
 
 def test_each_gives_the_same_findings_again(colour: DataLoaders) -> None:

@@ -17,17 +17,6 @@ from sevensteps.tour.pixels import broadcasting, norms, numbers_at_once, pixel_s
 NUMBERS = (1, 3, 7, 8, 10)
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("data", ["digits", "colour"])
-def test_each_runs_on_grey_and_on_colour_and_its_findings_are_json(
-    number: int, data: str, request: pytest.FixtureRequest
-) -> None:
-    shown = EXHIBITS[number].run(request.getfixturevalue(data))
-    json.dumps(shown.findings, allow_nan=False)
-    assert shown.figure is not None
-    shown.figure.canvas.draw()
-
-
 def test_a_grey_picture_is_a_byte_a_pixel_and_colour_three_times_that(digits: DataLoaders) -> None:
     found = pixels_are_numbers(digits).findings
     assert (found["grey_shape"], found["grey_bytes"]) == ([8, 8], 64)

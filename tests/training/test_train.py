@@ -176,6 +176,7 @@ def test_the_saved_model_gives_the_answers_of_the_run(result: TrainingResult) ->
     assert str(result.scored["valid"].evaluation.accuracy) in card
 
 
+@pytest.mark.slow
 def test_a_second_training_is_that_of_a_fresh_process_and_the_callers_generators_stay(
     tmp_path: Path,
 ) -> None:
@@ -271,6 +272,7 @@ def test_pixel_similarity_is_a_model_like_any_other(tmp_path: Path) -> None:
     assert Predictor(result.run.path).predict(digits()[0][0, 0]).class_name == "0"
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_an_epoch_keeps_a_model_and_all_files(tmp_path: Path) -> None:
     code = """
 import sys
