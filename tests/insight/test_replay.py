@@ -199,7 +199,7 @@ def test_the_whole_training_can_be_listened_to_again(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fifty_random_steps_of_the_convnet_on_mnist_are_bit_equal(mnist: Path, tmp_path: Path) -> None:
+def test_twenty_random_steps_of_the_convnet_on_mnist_are_bit_equal(mnist: Path, tmp_path: Path) -> None:
     replay = Replay(train(mnist, model="convnet", epochs=1, out=tmp_path).run.path)
-    numbers = random.Random(1).sample(range(replay.steps), 12)
+    numbers = random.Random(1).sample(range(replay.steps), 20)
     assert all(replay.step(number).exact for number in numbers)
