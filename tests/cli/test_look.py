@@ -26,7 +26,7 @@ def test_without_an_option_the_doctor_speaks(digits: str, capsys: pytest.Capture
     assert run(["look", digits]) == 0
     out = capsys.readouterr().out
     assert "healthy" in out
-    assert "--step 0 to --step 22" in out
+    assert "23 steps: --step 0 to --step 22" in out
 
 
 def test_a_step_is_opened_as_text_and_as_a_picture(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +52,7 @@ def test_the_doctor_as_json(digits: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_picture_is_followed_and_explained(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["look", digits, "--picture", "#31", "--json"]) == 0
+    assert run(["look", digits, "--picture", "31", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [row["epoch"] for row in document["epochs"]] == [0, 1]
     assert Path(document["figure"]) == Path("look/digits-31.png")
@@ -66,6 +66,7 @@ def test_a_picture_is_followed_and_explained(digits: str, capsys: pytest.Capture
         (["--step", "-1"], "no step -1"),
         (["--picture", "nothing"], "no picture 'nothing'"),
         (["--step", "1", "--picture", "#1"], "two questions"),
+        (["--parameters"], "adds to the JSON of a step"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sevensteps.data.check import Finding
 from sevensteps.errors import RequestError, TrainingError
 from sevensteps.insight.doctor import Diagnosis, examine
 from sevensteps.insight.interpretation import Answer
-from sevensteps.insight.record import EpochSummary, Record, StepRow
+from sevensteps.insight.record import MOST, EpochSummary, Record, StepRow
 from sevensteps.models import registry
 from sevensteps.training.layer_log import LayerRow
 from sevensteps.training.run_folder import RunFolder
@@ -221,6 +220,16 @@ def test_a_small_network_on_the_digits_is_healthy(tmp_path: Path) -> None:
     assert trained(tmp_path, model="simple_net") == {}
 
 
+@pytest.mark.parametrize("model", ["linear", "simple_net", "convnet"])
+def test_a_training_of_one_epoch_is_not_called_ill(tmp_path: Path, model: str) -> None:
+    assert trained(tmp_path, model=model, epochs=1) == {}
+
+
+@pytest.mark.slow
+def test_the_default_training_on_photographs_of_flowers_is_healthy(flowers: Path, tmp_path: Path) -> None:
+    assert trained(tmp_path, flowers) == {}
+
+
 @pytest.mark.slow
 def test_the_default_training_on_mnist_sample_is_healthy(mnist_sample: Path, tmp_path: Path) -> None:
     assert trained(tmp_path, mnist_sample) == {}
@@ -233,7 +242,7 @@ def test_the_default_training_on_mnist_is_healthy(mnist: Path, tmp_path: Path) -
 
 # -- figures of any kind --------------------------------------------------------------------------------------------
 
-ANY = st.floats()
+ANY = st.floats(-MOST, MOST) | st.sampled_from([float("inf"), float("-inf"), float("nan")])
 STEPS = st.lists(st.builds(StepRow, st.integers(), st.integers(), ANY, ANY, ANY), max_size=30)
 LENGTHS = st.none() | ANY
 LAYERS = st.builds(
@@ -249,11 +258,17 @@ def test_no_figures_confuse_the_doctor(
     steps: list[StepRow], epochs: list[EpochSummary], layers: list[LayerRow], answers: list[Answer], classes: int
 ) -> None:
     record = Record(classes, steps, epochs, layers, answers, [Finding("leaks", 1, "\x1b[31m", ("\u202e",))])
-    with suppress(RequestError):  # for figures that no training writes
-        assert not {"\x1b", "\u202e"} & set("".join(doctors_word(examine(record))))
+    assert not {"\x1b", "\u202e"} & set("".join(doctors_word(examine(record))))
 
 
 # -- the record -----------------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_of_exactly_0_has_vanished() -> None:
+    gradients = {"a": 0.0, "b": 0.5, "c": 1.0}
+    rows = [LayerRow(1, 5, name, "Linear", 1.0, it, 0.1, None, 9) for name, it in gradients.items()]
+    (found,) = examine(Record(10, [], [], rows, [], []))
+    assert found.illness == "vanishing gradients"
 
 
 def test_a_run_that_recorded_nothing_has_no_illness(tmp_path: Path) -> None:
@@ -272,6 +287,7 @@ def test_a_run_that_recorded_nothing_has_no_illness(tmp_path: Path) -> None:
         ("data.json", '{"classes": 3}'),
         ("data.json", '{"findings": [{"kind": 1}]}'),
         ("data.json", "[]"),
+        ("steps.csv", "step,epoch,loss,lr,gradient_norm\n0,1,1e300,1,1\n"),
     ],
 )
 def test_files_that_no_training_wrote_are_refused(tmp_path: Path, name: str, text: str) -> None:

@@ -69,6 +69,14 @@ def test_a_copy_elsewhere_is_known_by_its_pixels(replay: Replay, folder: Path, t
     assert found.known_by == "it has the pixels of train/blue/4.png in train"
 
 
+def test_another_picture_of_the_same_name_is_not_taken_for_the_runs(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "train" / "red").mkdir(parents=True)
+    Image.new("RGB", (12, 12), (3, 200, 3)).save(tmp_path / "train" / "red" / "0.png")
+    found = find_picture(str(tmp_path / "train" / "red" / "0.png"), replay.plan)
+    assert (found.split, found.known_by) == (None, "it lies in a folder 'red'")
+    assert int(found.pixels[1, 0, 0]) == 200
+
+
 @pytest.mark.parametrize(("parent", "true"), [("red", 2), ("elsewhere", None)])
 def test_a_new_picture_has_the_class_of_its_folder_or_none(
     replay: Replay, tmp_path: Path, parent: str, true: int | None
@@ -138,7 +146,7 @@ def test_the_document_is_json(explained: Explanation) -> None:
 
 def test_the_text_and_the_figure_say_it(explained: Explanation) -> None:
     assert "valid/red/3.png (it is one of valid)\nis called red, rightly" in str(explained)
-    assert "What would have shown it" in str(explained)
+    assert "How it came to be right" in str(explained)
     assert png(explained.figure()).startswith(b"\x89PNG")
 
 
@@ -157,7 +165,7 @@ def test_a_picture_of_no_known_class_is_explained_too(replay: Replay, tmp_path: 
     Image.new("RGB", (50, 40), (10, 10, 10)).save(tmp_path / "dark.png")
     told = explain(replay, str(tmp_path / "dark.png"))
     assert (told.true, told.is_right, told.turning_lr) == (None, None, None)
-    assert "a picture that is none of the run's" in str(told)
+    assert "a picture that is none of the run's" in " ".join(str(told).split())
     assert all(row.loss is None for row in told.epochs)
     json.dumps(told.to_dict(), allow_nan=False)
     png(told.figure())

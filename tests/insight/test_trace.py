@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -17,11 +18,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from sevensteps import SGD, AdamW, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
+from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
 from sevensteps.errors import RequestError
 from sevensteps.insight.drawing import png
 from sevensteps.insight.trace import Trace, probabilities
 from sevensteps.insight.tracer import Tracer
+from sevensteps.training.keepers import StepLog
 
 GOLDEN = Path(__file__).parent / "three_steps.txt"
 
@@ -188,6 +190,27 @@ def test_the_traced_step_is_the_one_that_the_next_fit_makes(dls: DataLoaders) ->
     assert tracer.trace is not None
     assert (foretold.loss, foretold.names) == (tracer.trace.loss, tracer.trace.names)
     assert all(torch.equal(foretold.after[name], after) for name, after in tracer.trace.after.items())
+
+
+def test_callbacks_take_part_in_the_next_step_but_keep_no_record_of_it(dls: DataLoaders) -> None:
+    class Clip(Callback):
+        def before_step(self) -> None:
+            torch.nn.utils.clip_grad_norm_(list(self.learn.model.parameters()), 1e-3)
+
+    log = StepLog()
+    trace = learner(dls, cbs=[Clip(), log]).trace()
+    assert math.hypot(*(part.update for part in trace.parameters)) == pytest.approx(0.5 * 1e-3, rel=1e-3)
+    assert trace.gradient_norm > 0.1
+    assert log.rows == []
+
+
+def test_a_learning_rate_of_0_moves_nothing_and_has_no_direction(dls: DataLoaders) -> None:
+    learn, tracer = learner(dls), Tracer(0)
+    learn.fit(1, schedule=lambda progress, lr: lr * progress, cbs=tracer)
+    assert tracer.trace is not None
+    assert all(row.direction is None and row.after == row.before for row in tracer.trace.moved)
+    assert "5 step" in str(tracer.trace)
+    png(tracer.trace.figure())
 
 
 def test_a_trace_while_a_fit_is_under_way_is_refused(dls: DataLoaders) -> None:

@@ -27,11 +27,15 @@ def test_two_classes_of_many_pictures_keep_some_of_each() -> None:
     assert (int(data.y.sum()), int((1 - data.y).sum()), data.shape) == (2, 143, (3, 6, 6))
 
 
-def test_two_classes_say_so_where_one_of_them_is_missing() -> None:
+def test_two_classes_are_the_first_two_that_train_and_valid_have() -> None:
     pixels = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
     dls = DataLoaders.from_arrays(pixels, list("abcabc"), valid=(pixels[:2], ["a", "c"]))
-    with pytest.raises(RequestError, match="the split 'valid' has no pictures of both 'a' and 'b'"):
-        TwoClasses.of(dls, "valid")
+    train, valid = TwoClasses.of(dls), TwoClasses.of(dls, "valid")
+    assert train.names == valid.names == ["a", "c"]
+    assert train.y.tolist() == [1, 1, 0, 0]
+    one = DataLoaders.from_arrays(pixels, list("abcabc"), valid=(pixels[:1], ["a"]))
+    with pytest.raises(RequestError, match="tells two classes apart, and train and valid do not share two"):
+        TwoClasses.of(one)
 
 
 def test_random_weights_are_the_same_every_time_and_move_no_generator(digits: DataLoaders) -> None:

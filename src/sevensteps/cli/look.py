@@ -10,7 +10,7 @@ import click
 
 from ..errors import RequestError
 from ..files import json_text
-from ..words import visible
+from ..words import plural, visible
 from .doctor import doctors_word
 from .interrupts import deferred
 from .options import json_option, quiet_option
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--step", type=int, help="Open this step of the training, from 0: it is made again, and compared.")
 @click.option("--picture", help="Follow this picture, a file or a name in predictions.csv, and say why its answer.")
-@click.option("--parameters", is_flag=True, help="With --step and --json: the gradient and update of every parameter.")
+@click.option("--parameters", is_flag=True, help="With --step and --json: the lengths for each parameter too.")
 @click.option("--out", default="look", show_default=True, help="A folder for the pictures that are drawn.")
 @json_option
 @quiet_option
@@ -39,6 +39,8 @@ def look(
     """
     if step is not None and picture is not None:
         raise RequestError("--step and --picture are two questions", hint="ask one of them")
+    if parameters and (step is None or not as_json):
+        raise RequestError("--parameters adds to the JSON of a step", hint="give --step and --json too")
     from .terminal import Terminal
 
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
@@ -63,12 +65,12 @@ def show_health(run: str, terminal: Terminal) -> None:
         _print_json({"run": run, "steps": len(record.steps), "doctor": [diagnosis._asdict() for diagnosis in found]})
         return
     terminal.close_bar()
-    for line in doctors_word(found):
-        click.echo(line)
+    if found or record.steps:
+        click.echo("\n".join(doctors_word(found)))
     if record.steps:
-        click.echo(
-            f"{len(record.steps):,} steps were made: --step 0 to --step {len(record.steps) - 1} open one of them"
-        )
+        click.echo(f"{plural(len(record.steps), 'step')}: --step 0 to --step {len(record.steps) - 1} opens one of them")
+    else:
+        click.echo("no step was recorded, of which the doctor could say more")
 
 
 def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters: bool) -> None:

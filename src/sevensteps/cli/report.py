@@ -66,7 +66,7 @@ def _of_several(comparison: Comparison, page: str) -> list[str]:
     for group in comparison.groups:
         for duel in group.duels:
             told = f"{duel.verdict}: {duel.test.only_first:,} pictures right that {group.best} has wrong, "
-            told += f"{duel.test.only_second:,} the other way (p = {duel.test.p_value:.2g})"
+            told += f"{duel.test.only_second:,} the other way (p = {duel.p_value:.2g})"
             lines.append(f"{f'{duel.letter} to {group.best}':<10}{told}")
     lines += [f"{'':<10}{sentence}" for sentence in comparison.apart]
     return [*lines, f"{'Page':<10}{page}"]

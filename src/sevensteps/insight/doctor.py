@@ -6,17 +6,18 @@ that says that it learned as trainings do, not that more could not be had of it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from ..errors import as_written
 from ..words import percent, plural, visible
 from .interpretation import Answer
 from .record import Record
 
+FEW_STEPS, FEW_EPOCHS = 20, 3  # fewer say nothing of the learning rate, or of the fit
 BLOCKS = 20  # the loss is looked at as means of so many parts of the training
 SURE, HOPELESS = 0.9, 0.02  # probabilities of the class that a picture is called, and of its own
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d")  # layers whose weights multiply: scales and shifts are left out
@@ -31,9 +32,8 @@ class Diagnosis(NamedTuple):
 
 
 def examine(record: Record) -> list[Diagnosis]:
-    """All that is found, the gravest first; empty for a healthy run. Raises `RequestError` for impossible figures."""
-    with as_written("the record of this run"):
-        found = [illness(record) for illness in ILLNESSES]
+    """All that is found, the gravest first. Empty for a healthy run."""
+    found = [illness(record) for illness in ILLNESSES]
     return [diagnosis for diagnosis in found if diagnosis]
 
 
@@ -43,6 +43,8 @@ def _diverged(record: Record) -> Diagnosis | None:
     if bad:
         what = "the loss" if not math.isfinite(bad.loss) else "the gradient"
         evidence = f"{what} is no finite number at step {bad.step:,} (epoch {bad.epoch}), at learning rate {bad.lr:.3g}"
+    elif len(record.steps) < FEW_STEPS:
+        return None
     elif losses and max(losses) > 1.5 * max(losses[0], record.guessing):
         worst = losses.index(max(losses))
         evidence = (
@@ -51,7 +53,8 @@ def _diverged(record: Record) -> Diagnosis | None:
         )
     elif losses and _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing:
         evidence = (
-            f"a step moved a layer's weights by {percent(_highest_ratio(record))} of their length, and the loss is "
+            f"a step in the middle of an epoch moved a layer's weights by {percent(_highest_ratio(record))} of their "
+            "length, and the loss is "
             f"{losses[-1]:.3g} at the end; guessing has {record.guessing:.3g}"
         )
     else:
@@ -62,15 +65,15 @@ def _diverged(record: Record) -> Diagnosis | None:
 
 def _crawled(record: Record) -> Diagnosis | None:
     losses, ratio = _blocks(record), _highest_ratio(record)
-    if not losses or _diverged(record) or losses[-1] < 0.5 * losses[0]:
+    if len(record.steps) < FEW_STEPS or not losses or _diverged(record) or losses[-1] < 0.5 * losses[0]:
         return None
     still_falls = losses[-1] <= 1.01 * min(losses)
     if not (0 < ratio < 1e-4 or (still_falls and 0 < ratio < 1e-3)):
         return None
     return Diagnosis(
         "learning rate too low",
-        f"the loss only went from {losses[0]:.3g} to {losses[-1]:.3g}; no layer's weights moved by more than "
-        f"{ratio:.1g} of their length in a step, where about 1/1000 is usual",
+        f"the loss only went from {losses[0]:.3g} to {losses[-1]:.3g}; the middle steps of the epochs "
+        f"moved no layer's weights by more than {ratio:.1g} of their length, where about 1/1000 is usual",
         f"try ten times as much: --lr {10 * max(row.lr for row in record.steps):.2g}",
     )
 
@@ -103,17 +106,19 @@ def _silent(record: Record) -> Diagnosis | None:
         "dead ReLUs",
         f"{percent(worst.silent or 0.0)} of the units of {visible(worst.layer)} gave 0 for each of "
         f"{plural(worst.pictures, 'picture')} in epoch {worst.epoch}: no gradient reaches their weights",
-        "a lower learning rate, smaller first weights and biases of 0, a batch norm before the ReLU, or nn.LeakyReLU",
+        "a lower learning rate; else smaller first weights, a batch norm before the ReLU, or nn.LeakyReLU",
     )
 
 
 def _vanishing(record: Record) -> Diagnosis | None:
     worst = (math.inf, 0, "", "")
     for epoch in {row.epoch for row in record.layers}:
-        rows = [row for row in record.layers if row.epoch == epoch and row.kind in WEIGHTED and row.gradient]
-        if len(rows) > 2:
-            ends = rows[0].gradient or 0.0, rows[-1].gradient or 0.0
-            worst = min(worst, (ends[0] / ends[1], epoch, rows[0].layer, rows[-1].layer))
+        rows = [
+            row for row in record.layers if row.epoch == epoch and row.kind in WEIGHTED and row.gradient is not None
+        ]
+        if len(rows) > 2 and rows[-1].gradient:
+            part = (rows[0].gradient or 0.0) / rows[-1].gradient
+            worst = min(worst, (part, epoch, rows[0].layer, rows[-1].layer))
     if worst[0] > 1e-3:
         return None
     return Diagnosis(
@@ -169,7 +174,7 @@ def _unmoved(record: Record) -> Diagnosis | None:
 
 def _overfitted(record: Record) -> Diagnosis | None:
     rows = [row for row in record.epochs if row.valid_loss is not None and math.isfinite(row.valid_loss)]
-    if len(rows) < 3:
+    if len(rows) < FEW_EPOCHS:
         return None
     best, last = min(rows, key=lambda row: row.valid_loss or 0.0), rows[-1]
     low, high = best.valid_loss or 0.0, last.valid_loss or 0.0
@@ -184,17 +189,17 @@ def _overfitted(record: Record) -> Diagnosis | None:
 
 
 def _underfitted(record: Record) -> Diagnosis | None:
-    if not record.epochs or _diverged(record) or _crawled(record):
+    losses = _blocks(record)
+    if len(record.epochs) < FEW_EPOCHS or not losses or _diverged(record) or _crawled(record):
         return None
     last = record.epochs[-1]
-    gap = (last.valid_loss or math.inf) - last.train_loss
-    if not (last.train_loss > 0.6 * record.guessing and gap < 0.2 * last.train_loss):
+    gap = abs((last.valid_loss or math.inf) - last.train_loss)
+    if not (losses[-1] > 0.6 * record.guessing and gap < 0.2 * last.train_loss):
         return None
     return Diagnosis(
         "underfitting",
-        f"at the end the loss on the training pictures themselves is {last.train_loss:.3g}; guessing has "
-        f"{record.guessing:.3g}",
-        "a larger network (--model convnet, resnet), more epochs, or less augmentation and weight decay",
+        f"the loss on the training pictures themselves ends at {losses[-1]:.3g}; guessing has {record.guessing:.3g}",
+        "more epochs, another learning rate, a larger network, or less augmentation and weight decay",
     )
 
 
@@ -242,14 +247,15 @@ ILLNESSES: tuple[Callable[[Record], Diagnosis | None], ...] = (
 
 def _is_surely_wrong(answer: Answer) -> bool:
     """Whether the network is sure of another class, and all but excludes its own."""
-    return not answer.right and answer.probability >= SURE and math.exp(-answer.loss) <= HOPELESS
+    return not answer.right and answer.probability >= SURE and answer.loss >= -math.log(HOPELESS)
 
 
 def _blocks(record: Record) -> list[float]:
     """The mean loss of each of up to `BLOCKS` parts of the training, in their order."""
     losses = [row.loss for row in record.steps if math.isfinite(row.loss)]
-    size = max(1, len(losses) // BLOCKS)
-    return [fmean(losses[start : start + size]) for start in range(0, len(losses) - size + 1, size)]
+    parts = min(BLOCKS, len(losses))
+    ends = [len(losses) * part // parts for part in range(parts + 1)] if parts else []
+    return [fmean(losses[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def _highest_ratio(record: Record) -> float:

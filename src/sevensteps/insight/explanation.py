@@ -17,7 +17,7 @@ from ..data.preprocessing import as_input
 from ..errors import ModelFolderError, RequestError
 from ..models.model_folder import ModelFolder
 from ..models.pixel_similarity import PixelSimilarity
-from ..words import percent, plural, visible
+from ..words import finite, percent, plural, visible
 from .calibration import Temperature, fit_temperature, probabilities
 from .follow import AfterEpoch, Follow, Found, find_picture, turns
 from .influence import Influences, influences
@@ -103,7 +103,7 @@ class Explanation:
     def _by_data(self) -> str:
         near = self.most_like
         classes = Counter(one.true for one in near)
-        told = ", ".join(f"{n} {visible(name)}" for name, n in classes.most_common())
+        told = ", ".join(f"{n} are of class {visible(name)}" for name, n in classes.most_common())
         advice = ""
         if self.true is not None and not self.is_right and classes[self.true] < len(near):
             advice = f": more pictures of {visible(self.true)} that look like this one would show it"
@@ -123,7 +123,7 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Fit for JSON; of the attributions how complete they are, of pixels none."""
         learned, forgotten = turns(self.epochs)
-        return {
+        document: dict[str, Any] = finite({
             "picture": self.found.name, "split": self.found.split, "class": self.true, "known_by": self.found.known_by,
             "called": self.called, "right": self.is_right,
             "probabilities": dict(zip(self.vocab, self.probs.tolist(), strict=True)),
@@ -134,7 +134,8 @@ class Explanation:
                              "completeness_error": self.attributions.completeness_error},
             "epochs": [row._asdict() for row in self.epochs], "learned_in": learned, "forgotten_in": forgotten,
             "turning_lr": self.turning_lr, "would_have_shown_it": self.would_have_shown_it,
-        }  # fmt: skip
+        })  # fmt: skip
+        return document
 
 
 def explain(replay: Replay, asked: str) -> Explanation:
@@ -146,13 +147,15 @@ def explain(replay: Replay, asked: str) -> Explanation:
     plan, vocab = replay.plan, replay.plan.dls.vocab or []
     found = find_picture(asked, plan)
     try:
-        model, baseline = (ModelFolder.load(path).model for path in (replay.folder.model, replay.folder.baseline))
+        folder, similarity = ModelFolder.load(replay.folder.model), ModelFolder.load(replay.folder.baseline)
     except ModelFolderError as error:
         raise RequestError(
             f"the run has no model yet: {error.message}", hint="train --resume goes on with it"
         ) from error
-    if not isinstance(baseline, PixelSimilarity):
-        raise RequestError(f"{replay.folder.baseline} holds no archetypes", hint="train again")
+    model, baseline = folder.model, similarity.model
+    folder.check_same(plan.network(0), list(vocab), plan.preprocessing, str(replay.folder.model))
+    if not isinstance(baseline, PixelSimilarity) or similarity.classes != list(vocab):
+        raise RequestError(f"{replay.folder.baseline} is not of this run", hint="train again")
     baseline.vocab = list(vocab)
     x = as_input(found.pixels)
     preds, _ = _scores(model, DataLoader([(x, 0)], 1))

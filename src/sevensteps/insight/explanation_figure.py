@@ -37,7 +37,7 @@ def explanation_figure(it: Explanation) -> Figure:
     _draw_archetypes(axes[9], it)
     _draw_epochs(axes[10], it)
     axes[11].axis("off")
-    axes[11].set_title("what would have shown it", fontsize=10)
+    axes[11].set_title("how it came to be right" if it.is_right else "what would have shown it", fontsize=10)
     sentences = [plain(sentence.replace(NO_BREAK, " "), 300) for sentence in it.would_have_shown_it]
     told = "\n\n".join(textwrap.fill(sentence, 42) for sentence in sentences)
     axes[11].text(0, 0.97, told, fontsize=9, va="top", transform=axes[11].transAxes)
@@ -93,7 +93,7 @@ def _draw_epochs(axis: Axes, it: Explanation) -> None:
         draw(axis, "through the training", "after epoch", "probability of what it was called",
              (epochs, [row.probability for row in it.epochs], "C0o-", ""))  # fmt: skip
     else:
-        draw(axis, f"through the training: how sure of {plain(it.true)}", "after epoch", "probability of its own class",
+        draw(axis, f"through the training: how sure of {plain(it.true)}", "after epoch", "its raw probability",
              (epochs, [row.probability_of_true for row in it.epochs], "C0-", ""))  # fmt: skip
         for right, style, name in ((True, "C2o", "called right"), (False, "C3x", "called wrong")):
             rows = [row for row in it.epochs if row.right is right]

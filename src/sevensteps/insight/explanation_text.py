@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
 MOST_CLASSES = 5
 MOST_EPOCHS = 40
 MOST_PICTURES = 5
+WIDTH = 80
 BAR = 30  # characters for a probability of 1
 
 
 def explanation_text(it: Explanation) -> str:
     """All of it, about a screen long; names with what hides in them made visible."""
     parts = [_answer(it), _looks_like(it), _pixels(it), _epochs(it), _otherwise(it)]
-    return "\n\n".join(parts).replace(NO_BREAK, " ")
+    lines = "\n\n".join(parts).replace(NO_BREAK, " ").split("\n")
+    return "\n".join(_wrapped(line) for line in lines)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) if len(line) > WIDTH else line
 
 
 def _answer(it: Explanation) -> str:
@@ -80,4 +87,5 @@ def _epochs(it: Explanation) -> str:
 
 
 def _otherwise(it: Explanation) -> str:
-    return "\n".join(["What would have shown it", *(f"    {sentence}" for sentence in it.would_have_shown_it)])
+    title = "How it came to be right" if it.is_right else "What would have shown it"
+    return "\n".join([title, *(f"    {sentence}" for sentence in it.would_have_shown_it)])

@@ -98,16 +98,22 @@ def find_picture(asked: str, plan: Plan) -> Found:
     """
     vocab, is_file = plan.dls.vocab or [], Path(asked).is_file()
     path = Path(asked).resolve().as_posix() if is_file else ""
-    for split, loader in plan.dls.splits.items():
-        pictures = loader.collection
-        for number, name in enumerate(pictures.names):
-            if name == asked or path.endswith(f"/{name}"):
-                pixels = pictures.pixels_of(torch.tensor([number]))[0]
-                return Found(name, pixels, split, number, int(pictures.labels[number]), f"it is one of {split}")
-    if not is_file:
+    named = [
+        (split, number, name)
+        for split, loader in plan.dls.splits.items()
+        for number, name in enumerate(loader.collection.names)
+        if name in (asked, f"#{asked}") or path.endswith(f"/{name}")
+    ]
+    content = _read(asked, plan) if is_file else None
+    for split, number, name in named:
+        pictures = plan.dls.splits[split].collection
+        pixels = pictures.pixels_of(torch.tensor([number]))[0]
+        if content is None or torch.equal(content, pixels):
+            return Found(name, pixels, split, number, int(pictures.labels[number]), f"it is one of {split}")
+    if content is None:
         hint = "expected a picture's file, or a name as predictions.csv has them"
         raise RequestError(f"there is no picture {asked!r}", hint=hint)
-    pixels = _read(asked, plan)
+    pixels = content
     for split, loader in plan.dls.splits.items():
         pictures = loader.collection
         same = _number_of(pixels, pictures.store, pictures.rows)

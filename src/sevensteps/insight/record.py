@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..data.check import Finding
-from ..errors import as_written
+from ..errors import RequestError, as_written
+from ..training.checkpoint import Checkpoint
+from ..training.keepers import StepLog
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
 from .interpretation import Answer
 
+MOST = 1e100
 FIGURES = ("loss", "lr", "gradient_norm")  # of steps.csv
 HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics
 
@@ -75,16 +78,32 @@ class Record:
 
 
 def recorded_steps(folder: RunFolder) -> list[StepRow]:
-    """The rows of `steps.csv`; none where it is not there. Raises `RequestError`."""
+    """What a run recorded of its steps, in `steps.csv` or in a checkpoint further on. Raises `RequestError`."""
+    rows = _rows_of_steps(folder)
+    if (folder.path / "result.json").is_file():  # it is over, and all is in the table
+        return rows
+    try:
+        state = Checkpoint.load(folder.checkpoints).state
+        with as_written(folder.checkpoints):
+            noted = [
+                StepRow(int(step), int(epoch), float(loss), float(lr), float(norm))
+                for step, epoch, loss, lr, norm in state["listeners"].get(StepLog.__name__, [])
+            ]
+    except RequestError:  # none that is whole
+        return rows
+    return max(rows, noted, key=len)
+
+
+def _rows_of_steps(folder: RunFolder) -> list[StepRow]:
     rows = folder.read_table("steps.csv")
     with as_written(folder.path / "steps.csv"):
-        return [StepRow(int(it["step"]), int(it["epoch"]), *(float(it[name]) for name in FIGURES)) for it in rows]
+        return [StepRow(int(it["step"]), int(it["epoch"]), *(_figure(it[name]) for name in FIGURES)) for it in rows]
 
 
 def _epoch(row: dict[str, str]) -> EpochSummary:
     metric = list(row)[len(HISTORY) : len(HISTORY) + 1]
     valid, score = _number(row["valid_loss"]), _number(row[metric[0]]) if metric != ["seconds"] else None
-    return EpochSummary(int(row["epoch"]), float(row["train_loss"]), valid, score)
+    return EpochSummary(int(row["epoch"]), _figure(row["train_loss"]), valid, score)
 
 
 def _layer(row: dict[str, str]) -> LayerRow:
@@ -94,9 +113,17 @@ def _layer(row: dict[str, str]) -> LayerRow:
 
 
 def _answer(index: int, row: dict[str, str]) -> Answer:
-    figures = float(row["probability"]), float(row["loss"])
+    figures = _figure(row["probability"]), _figure(row["loss"])
     return Answer(row["picture"], index, row["class"], row["predicted"], *figures)
 
 
 def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
+    return _figure(cell) if cell else None
+
+
+def _figure(cell: str) -> float:
+    """A number that a training may have come to; not finite is one. Raises `ValueError` for greater ones."""
+    number = float(cell)
+    if math.isfinite(number) and abs(number) > MOST:
+        raise ValueError(f"{cell:.40} is no number that a training comes to")
+    return number

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..devices import choose_device
 from ..errors import DataError, RequestError, TrainingError, as_written
+from ..files import damages
 from ..training.callbacks import Callback
-from ..training.checkpoint import Checkpoint, checkpoints
+from ..training.checkpoint import checkpoints
 from ..training.checks import count_batches
 from ..training.keepers import StepLog
 from ..training.machine import at_work
@@ -74,21 +75,17 @@ class Replay:
 
     @cached_property
     def recorded(self) -> list[StepRow]:
-        """What the run recorded of its steps: in `steps.csv`, or in a checkpoint that is further on."""
-        rows = recorded_steps(self.folder)
-        try:
-            state = Checkpoint.load(self.folder.checkpoints).state
-            with as_written(self.folder.checkpoints):
-                noted = [StepRow(*row) for row in state["listeners"].get(StepLog.__name__, [])]
-        except RequestError:  # none that is whole
-            noted = []
-        return noted if len(noted) > len(rows) else rows
+        """What the run recorded of its steps."""
+        return recorded_steps(self.folder)
 
     @property
     def steps(self) -> int:
         """How many steps the run made; of one that was killed, how many it was to make."""
         is_over = (self.folder.path / "result.json").is_file()
-        return len(self.recorded) if is_over else self.plan.recipe.epochs * count_batches(self.plan.dls.train)
+        broke_down = bool(self.recorded) and not math.isfinite(self.recorded[-1].loss + self.recorded[-1].gradient_norm)
+        if is_over or broke_down:
+            return len(self.recorded)
+        return self.plan.recipe.epochs * count_batches(self.plan.dls.train)
 
     def step(self, number: int) -> Replayed:
         """Make step `number` (from 0) again. Raises `RequestError` where the run has no such step."""
@@ -96,7 +93,9 @@ class Replay:
             raise RequestError(f"the run has no step {number}", hint=f"it has 0 to {self.steps - 1}")
         tracer, log = Tracer(number), StepLog()
         begun_at = self.train([tracer, log], until=number)
-        assert tracer.trace is not None
+        if tracer.trace is None or len(log.rows) != number + 1:  # a checkpoint that says it is of another step
+            where = self.folder.checkpoints
+            raise RequestError(f"step {number} was not reached from step {begun_at}", hint=f"is {where} as it was?")
         replayed = StepRow(*log.rows[number])
         recorded = self.recorded[number] if number < len(self.recorded) else None
         exact, why = self._compared(recorded, replayed)
@@ -126,11 +125,8 @@ class Replay:
     def _checkpoint_before(self, step: int) -> Path | None:
         """The last whole checkpoint from which the step can be reached."""
         for path in reversed([it for it in checkpoints(self.folder.checkpoints) if 0 <= _number(it) <= step]):
-            try:
-                Checkpoint.load(path)
-            except RequestError:
-                continue
-            return path
+            if not damages(path):
+                return path
         return None
 
     def _compared(self, recorded: StepRow | None, replayed: StepRow) -> tuple[bool | None, str]:

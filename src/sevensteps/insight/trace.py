@@ -50,13 +50,16 @@ class TracedPart(NamedTuple):
 
 
 class MovedWeight(NamedTuple):
-    """The weight of a layer that moved most: its place in its parameter, and after = before - lr × direction."""
+    """The weight of a layer that moved most: its place in its parameter, and after = before - lr × direction.
+
+    `direction` is None where the learning rate is 0.
+    """
 
     parameter: str
     place: tuple[int, ...]
     before: float
     gradient: float
-    direction: float
+    direction: float | None
     after: float
 
 
@@ -65,7 +68,8 @@ class Trace:
     """The record of one step. Tensors are on the CPU; those of the weights are named as the model names them.
 
     `xb` is the batch as the model saw it (augmented), `preds` its raw scores, `losses` one a picture (empty where the
-    loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is; `valid`
+    loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is,
+    `without_gradient` the parameters that got none (frozen, or not used); `valid`
     the figures of the validation set before and after. `optimizer` made `after` of `before` and `gradients`.
     """
 
@@ -87,6 +91,7 @@ class Trace:
     losses: Tensor
     losses_after: Tensor
     graph: list[Node]
+    without_gradient: list[str]
     kinds: dict[str, str]
     before: dict[str, Tensor]
     gradients: dict[str, Tensor]
@@ -101,13 +106,16 @@ class Trace:
         probs = probabilities(self.preds, self.yb)
         rows = []
         for i, name in enumerate(self.names):
-            y = int(self.yb.reshape(len(self.yb), -1)[i, 0]) if self.yb.numel() == len(self.yb) else -1
+            target = float(self.yb.reshape(len(self.yb), -1)[i, 0]) if self.yb.numel() == len(self.yb) else None
+            y, true = -1, "" if target is None else f"{target:.4g}"
             called, sure, own = None, None, None
-            if probs is not None:
+            if probs is not None and target is not None:
+                y = int(target)
+                true = self._class(y)
                 best = int(probs[i].argmax())
                 called, sure, own = self._class(best), float(probs[i, best]), float(probs[i, y])
             losses = [float(column[i]) if len(column) else None for column in (self.losses, self.losses_after)]
-            rows.append(TracedPicture(name, self._class(y), called, sure, own, *losses))
+            rows.append(TracedPicture(name, true, called, sure, own, *losses))
         return rows
 
     def _class(self, label: int) -> str:
@@ -146,9 +154,10 @@ class Trace:
             place = int((after - before).abs().argmax())
             values = [float(one.reshape(-1)[place]) for one in (before, gradient, after)]
             where = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), before.shape))
-            row = MovedWeight(name, where, values[0], values[1], (values[0] - values[2]) / self.lr, values[2])
+            direction = (values[0] - values[2]) / self.lr if self.lr else None
+            row = MovedWeight(name, where, values[0], values[1], direction, values[2])
             known = rows.get(layer_of(name))
-            if known is None or abs(row.direction) > abs(known.direction):
+            if known is None or abs(row.after - row.before) > abs(known.after - known.before):
                 rows[layer_of(name)] = row
         return list(rows.values())
 
@@ -190,7 +199,8 @@ class Trace:
             "predict": {"batch": list(self.xb.shape), "preds": list(self.preds.shape),
                         "pictures": [picture._asdict() for picture in self.pictures]},
             "loss": {"function": self.loss_name, "value": self.loss},
-            "gradient": {"norm": self.gradient_norm, "graph": [node._asdict() for node in self.graph]},
+            "gradient": {"norm": self.gradient_norm, "without": self.without_gradient,
+                         "graph": [node._asdict() for node in self.graph]},
             "step": {"optimizer": self.optimizer, "lr": self.lr, "direction_is_gradient": self.is_plain, **rows,
                      "moved_most": [row._asdict() for row in self.moved]},
             "repeat": {"loss_of_the_same_batch": self.loss_after},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def trace_figure(trace: Trace) -> Figure:
     _draw_path(axes[2], trace)
     share = [(part, part.gradient) for part in trace.layers]
     _draw_layers(axes[3], share, trace, "4 gradient: its length, layer by layer", "length (L2 norm)")
-    ratios = [(part, part.ratio) for part in trace.layers if part.ratio]
+    ratios = [(part, part.ratio) for part in trace.layers if part.ratio and math.isfinite(part.ratio)]
     unit = "update / weights (L2 norms); dashed: 1/1000, a rule of thumb"
     _draw_layers(axes[4], ratios, trace, "5 step: how far each layer's weights moved", unit)
     axes[4].axvline(HEALTHY, color="C1", linestyle="--")
@@ -104,6 +105,7 @@ def _draw_path(axis: Axes, trace: Trace) -> None:
 
 
 def _draw_layers(axis: Axes, values: Sequence[tuple[TracedPart, float]], trace: Trace, title: str, unit: str) -> None:
+    values = [pair for pair in values if math.isfinite(pair[1])]
     kept = sorted(values, key=lambda pair: -pair[1])[:MOST_LAYERS]
     rows = [pair for pair in values if pair in kept]
     names = [f"{plain(part.name, 18)} {trace.kinds.get(part.name, '')}" for part, _ in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from .autograd import operations
 if TYPE_CHECKING:
     from .trace import Trace
 
-WIDTH = 110
+WIDTH = 80
+MOST_LETTERS = 26  # of a name in a table
 MOST_PICTURES = 8  # those with the greatest loss
 MOST_LAYERS = 24
 MOST_OPERATIONS = 30
@@ -30,7 +32,7 @@ def trace_text(trace: Trace) -> str:
 
 def _initialise(trace: Trace) -> str:
     rows = [
-        (visible(part.name), trace.kinds.get(part.name, ""), f"{part.weights:,}", _short(part.weight))
+        (_name(part.name), trace.kinds.get(part.name, ""), f"{part.weights:,}", _short(part.weight))
         for part in trace.layers
     ]
     weights = f"{plural(sum(part.weights for part in trace.layers), 'weight')} as this step found them"
@@ -41,11 +43,11 @@ def _predict(trace: Trace) -> str:
     shapes = f"preds = model(xb): {_shape(trace.xb.shape)} → {_shape(trace.preds.shape)}"
     rows = sorted(trace.pictures, key=lambda row: -(row.loss or 0.0))
     shown = [
-        (visible(row.name), visible(row.true), visible(row.called or ""), _percent(row.probability),
+        (_name(row.name), _name(row.true), _name(row.called or ""), _percent(row.probability),
          _percent(row.probability_of_true), _short(row.loss))
         for row in rows
     ]  # fmt: skip
-    head = ("picture, greatest loss first", "is", "called", "probability", "of its own class", "loss")
+    head = ("picture, most loss first", "is", "called", "sure", "own class", "loss")
     return _titled(2, "predict", shapes, _table(head, shown, MOST_PICTURES))
 
 
@@ -55,13 +57,14 @@ def _loss(trace: Trace) -> str:
 
 
 def _gradient(trace: Trace) -> str:
-    rows = [(visible(part.name), _short(part.gradient), _bar(part.gradient, trace.layers)) for part in trace.layers]
+    rows = [(_name(part.name), _short(part.gradient), _bar(part.gradient, trace.layers)) for part in trace.layers]
     return _titled(
         4,
         "gradient",
         f"loss.backward(): for each weight one number, {_short(trace.gradient_norm)} long in all",
         _table(("layer", "length", ""), rows, MOST_LAYERS),
         "It came, from the loss back to the weights, through\n" + _path(trace),
+        f"Without a gradient: {', '.join(map(visible, trace.without_gradient))}" if trace.without_gradient else "",
     )
 
 
@@ -69,14 +72,15 @@ def _step(trace: Trace) -> str:
     if trace.is_plain:
         formula = "after = before - lr × gradient"
     else:
-        formula = f"after = before - lr × direction, which {trace.optimizer} makes of this gradient and of earlier ones"
+        formula = f"after = before - lr × direction; {trace.optimizer} makes it of gradients, old and new"
     rows = [
-        (visible(it.parameter) + "".join(f"[{i}]" for i in it.place), _signed(it.before), _signed(it.gradient),
-         _short(trace.lr), _signed(it.direction), _signed(it.after), _percent(part.ratio))
+        (_name(it.parameter + "".join(f"[{i}]" for i in it.place)), _signed(it.before), _signed(it.gradient),
+         "" if trace.is_plain else _signed(it.direction), _signed(it.after), _percent(part.ratio))
         for it, part in zip(trace.moved, trace.layers, strict=True)
     ]  # fmt: skip
-    head = ("moved most of its layer", "before", "gradient", "lr", "direction", "after", "layer's update/length")
-    return _titled(5, "step", formula, _table(head, rows, MOST_LAYERS))
+    head = ("moved most of its layer", "before", "gradient", "" if trace.is_plain else "direction", "after", "layer")
+    told = "layer: by how much of their length its weights moved"
+    return _titled(5, "step", formula, _table(head, rows, MOST_LAYERS), told)
 
 
 def _repeat(trace: Trace) -> str:
@@ -123,7 +127,7 @@ def _path(trace: Trace) -> str:
 
 def _bar(value: float, parts: Iterable[object]) -> str:
     most = max((getattr(part, "gradient", 0.0) for part in parts), default=0.0)
-    return "█" * round(30 * value / most) if most > 0 else ""
+    return "█" * round(30 * value / most) if 0 < most < math.inf and value <= most else ""
 
 
 def _is_mean(trace: Trace) -> bool:
@@ -134,11 +138,19 @@ def _shape(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
+def _name(name: str) -> str:
+    """A name as a table has room for it: its end, where files differ."""
+    shown = visible(name)
+    return shown if len(shown) <= MOST_LETTERS else "…" + shown[1 - MOST_LETTERS :]
+
+
 def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _signed(value: float) -> str:
+def _signed(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:+.6f}" if 1e-4 <= abs(value) < 1e4 or not value else f"{value:+.3e}"
 
 

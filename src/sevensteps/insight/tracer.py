@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..distributed import world_size
 from ..errors import RequestError
 from ..randomness import seed_for, seed_torch
 from ..training.callbacks import Callback, CancelFitException, CancelTrainException, CancelValidException
 from ..training.keepers import LAST
 from ..training.machine import in_precision
 from ..training.metrics import names_of
+from ..training.recorder import EpochTable
 from ..training.result import Silence, Watcher
 from .autograd import graph_of
 from .trace import Trace
@@ -33,6 +35,8 @@ class Tracer(Callback):
     order: ClassVar[int] = -50  # before those who stop the fit where a loss is not finite
 
     def __init__(self, step: int) -> None:
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise RequestError(f"the step is {step!r}", hint="expected a whole number, 0 or more")
         self.step = step
         self.trace: Trace | None = None
         self._noted: dict[str, Any] = {}
@@ -40,6 +44,13 @@ class Tracer(Callback):
     @property
     def _here(self) -> bool:
         return self.learn.training and self.learn.step_in_fit == self.step
+
+    def before_fit(self) -> None:
+        """Raise `RequestError` in several processes: each has but a share of the batch."""
+        if world_size() > 1:
+            raise RequestError(
+                "a step is traced by one process alone", hint="leave the Tracer out, or start one process"
+            )
 
     def before_batch(self) -> None:
         """Note how good the model is before the step."""
@@ -68,6 +79,7 @@ class Tracer(Callback):
         with torch.no_grad():
             loss_after = float(learn.loss_func(preds_after, yb))
         weights = dict(learn.model.named_parameters())
+        without = [name for name in weights if name not in noted["before"]]
         self.trace = Trace(
             step=self.step, epoch=learn.epoch, step_in_epoch=learn.step_in_epoch,
             steps_per_epoch=learn.steps_per_epoch, lr=learn.lr, optimizer=type(learn.opt).__name__,
@@ -75,6 +87,7 @@ class Tracer(Callback):
             vocab=learn.dls.vocab or (), xb=_copy(xb), yb=_copy(yb), preds=_copy(preds),
             preds_after=_copy(preds_after), loss=float(loss), loss_after=loss_after,
             losses=self._losses(preds, yb), losses_after=self._losses(preds_after, yb), graph=noted["graph"],
+            without_gradient=without,
             kinds={name: type(module).__name__ for name, module in learn.model.named_modules()},
             before=noted["before"], gradients=noted["gradients"],
             after={name: _copy(weights[name]) for name in noted["before"]}, valid=(noted["valid"], self._validation()),
@@ -143,14 +156,15 @@ class Until(Callback):
 def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     """The step that `learn` would make next, made and taken back: weights, optimizer and generators stay as they are.
 
-    Its batch is the first one of the next epoch, its learning rate `lr`, or that of the last fit. Raises
-    `RequestError` while a fit is under way: there a `Tracer` among its callbacks records a step.
+    Its batch is the first one of the next epoch, its learning rate `lr`, or that of the last fit. Its callbacks take
+    part, but for those that keep a record. Raises `RequestError` while a fit is under way: there a `Tracer` among its
+    callbacks records a step.
     """
     if learn.training:
         raise RequestError("a fit is under way", hint="give it a listener: fit(…, cbs=Tracer(step))")
     tracer = Tracer(0)
     with _taken_back(learn):
-        learn.cbs = []
+        learn.cbs = [it for it in learn.cbs if not (hasattr(it, "to_state") or isinstance(it, EpochTable))]
         learn.fit(1, lr, cbs=[tracer, Until(1)])
     assert tracer.trace is not None
     return tracer.trace

@@ -49,11 +49,12 @@ class Duel(NamedTuple):
 
     letter: str
     test: McNemar
+    p_value: float  # corrected for as many duels as there are
 
     @property
     def verdict(self) -> str:
         """In words."""
-        return "no clear difference" if self.test.p_value >= SIGNIFICANT else "worse, and not by luck"
+        return "no clear difference" if self.p_value >= SIGNIFICANT else "worse, and not by luck"
 
 
 class Group:
@@ -78,9 +79,16 @@ class Group:
 
     @property
     def duels(self) -> list[Duel]:
-        """McNemar's test between each run and the best one."""
+        """McNemar's test between each run and the best one, p corrected as by Holm (1979, Scand. J. Stat. 6).
+
+        Of several runs one is best by luck alone: the more there are, the clearer a difference has to be.
+        """
         right = dict(zip(self.runs, self.right, strict=True))
-        return [Duel(letter, McNemar.of(right[letter], right[self.best])) for letter in right if letter != self.best]
+        tests = {it: McNemar.of(right[it], right[self.best]) for it in right if it != self.best}
+        corrected, least = {}, 0.0
+        for place, (letter, test) in enumerate(sorted(tests.items(), key=lambda item: item[1].p_value)):
+            corrected[letter] = least = max(least, min(1.0, (len(tests) - place) * test.p_value))
+        return [Duel(letter, test, corrected[letter]) for letter, test in tests.items()]
 
     @property
     def classes(self) -> list[ClassRow]:
@@ -174,7 +182,7 @@ class Comparison:
         """As `--json` prints it."""
         paths = {letter: str(run.folder.path) for letter, run in self.runs.items()}
         duels = [
-            {"run": paths[duel.letter], "best": paths[group.best], "p_value": duel.test.p_value,
+            {"run": paths[duel.letter], "best": paths[group.best], "p_value": duel.p_value,
              "only_run": duel.test.only_first, "only_best": duel.test.only_second}
             for group in self.groups for duel in group.duels
         ]  # fmt: skip

@@ -27,13 +27,13 @@ def mini_batches(
     epochs: Annotated[int, Between(1, 30)] = 3,
     seconds: Annotated[float, Between(0.01, 0.3)] = 0.08,
 ) -> Shown:
-    """Because a picture a step is too noisy and too slow, and all pictures a step are too few steps.
+    """Because some dozens of pictures point nearly where all do, and cost little: so an epoch has many good steps.
 
-    The gradient of n random pictures errs by about 1 / √n: four times as many cost four times the work and only halve
-    the error. But a step takes its time even for one picture, so that picture by picture an epoch takes longest. All
-    at once nothing errs, and an epoch is a single step, the longer the more pictures there are. A mini-batch makes many
-    steps an epoch, and each hardly takes longer than one for a single picture. Each size has here, at each time, the
-    learning rate of eleven that suits it best.
+    The gradient of n random pictures errs by about 1 / √n: four times as many only halve the error. A step takes its
+    time even for one picture, so some dozens cost hardly more, and picture by picture an epoch takes longest; beyond,
+    the time grows with n. All at once nothing errs, but an epoch is a single step: after equal epochs it is behind. In
+    equal time it may keep up where pictures are as few as here; a step on a million takes as long as thousands on some
+    dozens. Each size has here, at each time, the learning rate of eleven that suits it best.
     """
     data, lrs = TwoClasses.of(dls), 2 ** torch.arange(-6, 5, dtype=torch.float64)
     n, start, columns = len(data.x), data.random(), list(zip(data.x, data.y, strict=True))

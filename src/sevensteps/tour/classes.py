@@ -37,17 +37,20 @@ class TwoClasses(NamedTuple):
 
     @classmethod
     def of(cls, dls: DataLoaders, split: str = "train") -> TwoClasses:
-        """The first two classes; of many pictures, every so many. Raises `RequestError` where one has none."""
-        collection = collection_of(dls, split)
-        members = _members(collection, (0, 1), MOST_PICTURES)
-        if not all(map(len, members)):
-            classes = " and ".join(map(repr, (dls.vocab or [])[:2]))
-            raise RequestError(f"the split {split!r} has no pictures of both {classes}", hint="add some of each")
-        chosen = torch.cat(members)
+        """The first two that train and valid have; of many pictures, every so many. Raises `RequestError` for fewer."""
+        parts = [collection_of(dls, name) for name in {"train": 0, split: 0, **dls.splits} if name != "test"]
+        present = set.intersection(*(set(part.labels.tolist()) for part in parts))
+        if len(present) < 2:
+            raise RequestError(
+                "this exhibit tells two classes apart, and train and valid do not share two",
+                hint="add pictures, so that two classes have some in both",
+            )
+        collection, both = collection_of(dls, split), sorted(present)[:2]
+        chosen = torch.cat(_members(collection, both, MOST_PICTURES))
         x = _shrunk(collection.pixels_of(chosen)).double()
-        names = [plain(name) for name in (dls.vocab or [])[:2]]
+        names = [plain((dls.vocab or [])[label]) for label in both]
         flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
-        return cls(flat, (collection.labels[chosen] == 0).double(), names, tuple(x.shape[1:]))
+        return cls(flat, (collection.labels[chosen] == both[0]).double(), names, tuple(x.shape[1:]))
 
     def random(self, columns: int = 1, seed: int = 0) -> Tensor:
         """Random weights, features × columns, the same ones every time."""

@@ -27,10 +27,11 @@ def initial_weights(
     """At random, so that they differ, and with a spread that fits the number of inputs.
 
     Units of a layer whose weights, in and out, start equal get equal gradients, and stay copies of one another for
-    ever: 30 are worth one. Where all weights are 0, with ReLU between two layers, none ever moves; one linear layer
-    alone may start at 0. A unit adds up n products. With random weights of spread √(2 / n) and ReLUs the sums stay
-    about equally large from layer to layer (He and others, 2015); with half of that they vanish after many layers, with
-    twice that they explode. At the end, `requires_grad_()` makes torch keep track, so that there will be gradients.
+    ever: 30 are worth one. Where all weights are 0, with ReLU between two layers, none of them ever moves; one
+    linear layer alone may start at 0. A unit adds up n products. With random weights of spread √(2 / n) and ReLUs
+    the sums stay about equally large from layer to layer (He and others, 2015); with half of that they vanish after
+    many layers, with twice that they explode. At the end, `requires_grad_()` makes torch keep track, so that there
+    will be gradients.
     """
     data, hidden, width = TwoClasses.of(dls), 30, 200
     n = data.x.shape[1]
@@ -131,10 +132,11 @@ def bias(dls: DataLoaders, brighter: Annotated[float, Between(-0.5, 0.5)] = 0) -
     """The b in x @ w + b: a number added to the score, whatever the picture. It is trained as the weights are.
 
     Without it a black picture, all of whose x are 0, has a score of 0 with any weights: the line of the scores goes
-    through the origin. A pixel's brightness is never below 0, so by one pixel alone no two classes could be told apart:
-    all scores would have one sign, or be 0. With b the line crosses 0 where it fits best, as if all pictures had been
-    made brighter or darker by the best amount; how bright they are as a whole (`brighter` is added, 0 to 1) no longer
-    matters. b is also the weight of an input that is always 1, for which other pixels can stand in, in part.
+    through the origin. A pixel's brightness is never below 0, so by one pixel alone all scores have one sign or are
+    0: no more than black and not black could be told apart (0 counts as the second class here). With b the line
+    crosses 0 where it fits best, as if all pictures had been made brighter or darker by the best amount; how bright
+    they are as a whole (`brighter` is added, 0 to 1) no longer matters. b is also the weight of an input that is
+    always 1, for which other pixels can stand in, in part.
     """
     data = TwoClasses.of(dls)
     x, target = (data.x * data.x.shape[1] ** 0.5 + 1) / 2, 2 * data.y[:, None] - 1  # black is 0; the classes +1 and -1

@@ -103,10 +103,11 @@ class StepLog(Callback):
         step, is_cpu = len(self.rows), self.learn.device.type == "cpu"
         self.rows.append((step, epoch, loss, lr, norm))
         if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and is_cpu):
+            highest = max(row[3] for row in self.rows)
             what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
             raise TrainingError(
                 f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",
-                hint=f"try a lower learning rate, such as --lr {self.learn.lr_max / 10:.2g}, and look at these",
+                hint=f"try a lower learning rate, such as --lr {highest / 10:.2g}, and look at these",
             )
 
     def _named(self, pictures: Any) -> str:

@@ -42,7 +42,7 @@ class LayerLog(Callback):
 
     def __init__(self) -> None:
         self.rows: list[LayerRow] = []
-        self._hooks: list[Any] = []
+        self._hooks: dict[str, Any] = {}
         self._silent: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
 
@@ -55,10 +55,11 @@ class LayerLog(Callback):
         """Listen to the ReLUs in this step."""
         if self._here:
             rectifiers = [(name, it) for name, it in self.learn.model.named_modules() if isinstance(it, RECTIFIERS)]
-            self._hooks = [module.register_forward_hook(self._hear(name)) for name, module in rectifiers]
+            self._hooks = {name: module.register_forward_hook(self._hear(name)) for name, module in rectifiers}
 
     def _hear(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self._hooks.pop(name).remove()
             others = [axis for axis in range(output.ndim) if axis != 1]
             self._silent[name] = (output.detach().amax(others) <= 0).float().mean()
 
@@ -87,9 +88,9 @@ class LayerLog(Callback):
 
     def after_batch(self) -> None:
         """Stop listening, also where the batch was cancelled."""
-        for hook in self._hooks:
+        for hook in self._hooks.values():
             hook.remove()
-        self._hooks, self._silent, self._before = [], {}, {}
+        self._hooks, self._silent, self._before = {}, {}, {}
 
     def _with_gradient(self) -> list[tuple[str, Any]]:
         return [(name, p) for name, p in self.learn.model.named_parameters() if p.grad is not None]

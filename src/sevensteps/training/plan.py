@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from torch import nn
 from ..data.check import Finding, check, without_leaks
 from ..data.dataloaders import DataLoaders
 from ..data.preprocessing import Preprocessing
+from ..data.samples import DATASETS
 from ..data.sources import read_source
 from ..errors import DataError, RequestError, as_written
 from ..models import networks
@@ -25,6 +27,7 @@ from .recipes import Recipe, default_network, recipe_for
 from .result import Watcher
 from .run_folder import RunFolder
 
+MOST_THREADS = 1024
 BASELINE = "pixel_similarity"
 ASKED = (
     "data", "model", "epochs", "lr", "batch_size", "minutes", "checkpoint_minutes", "drop_leaks", "follow_links",
@@ -59,8 +62,11 @@ def make_plan(asked: dict[str, Any], watcher: Watcher) -> Plan:
     """Read the data, look at them, and choose what was not asked for. Raises `DataError`, `RequestError`."""
     labelled = read_source(asked["data"], progress=watcher.progress, follow_links=asked["follow_links"])
     report = check(labelled)
-    labelled = without_leaks(labelled, report) if asked["drop_leaks"] else labelled
-    labelled.notes.extend(it.line for it in report.findings if it.kind != "refused")  # those are listed anyway
+    findings = report.findings
+    if asked["drop_leaks"]:
+        labelled = without_leaks(labelled, report)
+        findings = [it for it in findings if it.kind != "leaks"]
+    labelled.notes.extend(it.line for it in findings if it.kind != "refused")  # those are listed anyway
     preprocessing = labelled.preprocessing
     if preprocessing is None:
         raise DataError(f"{labelled.where} holds no pictures", hint="expected uint8 pictures")
@@ -69,7 +75,7 @@ def make_plan(asked: dict[str, Any], watcher: Watcher) -> Plan:
     recipe = recipe_for(name, pictures, preprocessing)
     recipe = replace(recipe, **{key: asked[key] for key in ("epochs", "lr", "batch_size") if asked[key]})
     dls = DataLoaders.from_data(labelled, batch_size=recipe.batch_size, augment=recipe.augment, seed=asked["seed"])
-    return Plan(dls, preprocessing, name, recipe, labelled.where, report.findings)
+    return Plan(dls, preprocessing, name, recipe, labelled.where, findings)
 
 
 def asked_before(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -82,6 +88,10 @@ def asked_before(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     with as_written(folder.path):
         asked |= {name: before[name] for name in ("precision", "threads", "batch_size") if name in before}
         check_asked(asked)
+    data = asked["data"]
+    if data and not os.path.exists(data) and data not in DATASETS:  # noqa: PTH110 - Path.exists raises for long names
+        hint = "start from the folder in which it was trained, or put them back"
+        raise DataError(f"the data that the run was trained on are not here: {data:.200}", hint=hint)
     return asked, before
 
 
@@ -93,6 +103,8 @@ def check_asked(asked: dict[str, Any]) -> None:
     for key, what in (("epochs", "number of epochs"), ("batch_size", "batch size"), ("threads", "number of threads")):
         if asked[key] is not None:
             check_count(what, asked[key])
+    if (asked["threads"] or 1) > MOST_THREADS:
+        raise RequestError(f"{asked['threads']:.6g} threads", hint=f"expected {MOST_THREADS:,} at the most")
     if lr is not None:
         check_lr(lr)
     if precision not in PRECISIONS:
