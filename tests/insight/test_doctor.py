@@ -196,6 +196,15 @@ def test_pictures_in_both_sets_contradicting_labels_and_rare_classes_are_told(tm
     assert "common has" in found["imbalance"].evidence
 
 
+def test_leaks_that_were_dropped_are_none_any_more(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data", noise(120), ["yes", "no", "no", "yes"] * 30)
+    Image.fromarray(noise(120)[0]).save(data / "valid" / "yes" / "again.png")
+    result = train(data, model="linear", epochs=1, threads=1, drop_leaks=True, out=tmp_path)
+    assert "leaks" not in diagnosed(result.run.path)
+    assert [finding.kind for finding in result.findings if finding.kind == "leaks"] == []
+    assert any("were left out" in note for note in result.dls.notes)
+
+
 def test_labels_that_were_changed_look_wrong_and_are_named(tmp_path: Path) -> None:
     digits = load_digits()
     pictures, labels = (digits.images * 15.9).astype(np.uint8), [str(label) for label in digits.target]

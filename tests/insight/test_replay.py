@@ -172,6 +172,27 @@ def test_changed_data_are_told_and_nothing_is_made_up(run: Path) -> None:
         Replay(run)
 
 
+def test_a_class_that_was_renamed_is_told(run: Path) -> None:
+    facts = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(facts | {"classes": [*"abcdefghij"]}))
+    with pytest.raises(DataError, match="the classes have other names"):
+        Replay(run)
+
+
+def test_data_that_are_not_here_are_named(run: Path) -> None:
+    (run / "config.toml").write_text('data = "gone.csv"\nseed = 0\n')
+    with pytest.raises(DataError, match=r"not here: gone\.csv[\s\S]*start from the folder"):
+        Replay(run)
+
+
+def test_a_checkpoint_under_the_name_of_another_step_proves_nothing(run: Path) -> None:
+    first, *_, last = sorted((run / "checkpoints").iterdir())
+    shutil.rmtree(first)
+    last.rename(first)
+    with pytest.raises(RequestError, match="step 50 was not reached from step 46"):
+        Replay(run).step(50)
+
+
 @pytest.mark.parametrize("number", [-1, 69, 10**9])
 def test_a_step_that_there_was_not_is_refused(finished: Path, number: int) -> None:
     with pytest.raises(RequestError, match=r"no step -?\d+[\s\S]*0 to 68"):

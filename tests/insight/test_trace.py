@@ -256,6 +256,35 @@ def test_a_loss_that_takes_no_single_picture_has_none_for_each(dls: DataLoaders)
     assert png(trace.figure()).startswith(b"\x89PNG")
 
 
+def test_a_parameter_without_a_gradient_is_named(dls: DataLoaders) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 2))
+    model[1].weight.requires_grad_(False)
+    trace = learner(dls, model=model).trace()
+    assert trace.without_gradient == ["1.weight"]
+    assert "Without a gradient: 1.weight" in str(trace)
+
+
+def test_targets_that_are_no_classes_stand_as_they_are() -> None:
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    items = [(row, row[:1] * 2.5) for row in x]
+    pairs = [(row, torch.stack([row[0], row[1]])) for row in x]
+    for data, outputs in ((items, 1), (pairs, 2)):
+        loaders = DataLoaders(DataLoader(data, batch_size=4))
+        trace = learner(loaders, model=nn.Linear(3, outputs), loss_func=nn.MSELoss(), metrics=None).trace(lr=0.1)
+        assert [picture.true for picture in trace.pictures] == [
+            f"{2.5 * row[0]:.4g}" if outputs == 1 else "" for row in x[:4]
+        ]
+        assert all(picture.called is None for picture in trace.pictures)
+        assert "MSELoss" in str(trace)
+        png(trace.figure())
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, "a", True])
+def test_a_step_that_cannot_be_is_refused(step: Any) -> None:
+    with pytest.raises(RequestError, match="the step is"):
+        Tracer(step)
+
+
 def test_without_a_validation_set_the_last_step_says_so(dls: DataLoaders) -> None:
     trace = learner(DataLoaders(dls.train, None)).trace()
     assert trace.valid == ({}, {})

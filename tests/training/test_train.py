@@ -359,6 +359,7 @@ def test_a_class_that_only_valid_has_is_a_data_error(folders: Path, tmp_path: Pa
     ("options", "words"),
     [
         ({"model": "convet"}, "no network is called 'convet'"),
+        ({"threads": 10**6}, "1000000 threads"),
         ({"epochs": 0}, "the number of epochs is 0"),
         ({"batch_size": -4}, "the batch size is -4"),
         ({"minutes": 0}, "minutes is 0"),

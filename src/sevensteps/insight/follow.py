@@ -130,8 +130,8 @@ def _read(file: str, plan: Plan) -> Tensor:
     """Its pixels, decoded by a process of its own."""
     size = plan.preprocessing
     for _, statuses, raw in decode_all([file], stamps([file])[0].tolist(), size):
-        if isinstance(statuses[0], RefusedPicture):
-            raise statuses[0]
+        if isinstance(refused := statuses[0], RefusedPicture):
+            raise RefusedPicture(refused.reason, f"{file}: {refused.message}")
         return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(size.channels, size.height, size.width)
     raise RequestError(f"{file} could not be read", hint="is it a picture?")
 

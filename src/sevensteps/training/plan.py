@@ -104,7 +104,7 @@ def check_asked(asked: dict[str, Any]) -> None:
         if asked[key] is not None:
             check_count(what, asked[key])
     if (asked["threads"] or 1) > MOST_THREADS:
-        raise RequestError(f"{asked['threads']:.6g} threads", hint=f"expected {MOST_THREADS:,} at the most")
+        raise RequestError(f"{asked['threads']!s:.20} threads", hint=f"expected {MOST_THREADS:,} at the most")
     if lr is not None:
         check_lr(lr)
     if precision not in PRECISIONS:

@@ -191,7 +191,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What has changed in the data of a run, by its `data.json`; nothing where they are the same."""
     if before.get("fingerprint") == now["fingerprint"]:
-        return ""
+        return "" if before.get("classes", now["classes"]) == now["classes"] else "the classes have other names"
     counts = [
         f"{split} has {count:,} pictures of {label}, had {before.get('counts', {}).get(split, {}).get(label, 0):,}"
         for split, table in now["counts"].items()
