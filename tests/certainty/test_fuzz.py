@@ -39,6 +39,8 @@ MORE = int(os.environ.get("SEVENSTEPS_FUZZ", "1"))  # times as many tries, and o
 REASONS = {"empty", "not-a-picture", "truncated", "corrupt", "too-large", "no-scale"}
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
+pytestmark = pytest.mark.slow  # all of it: `make fuzz` does fifty times as much
+
 
 def tries(count: int) -> settings:
     """So many mutants; the same ones each time, unless more are asked for."""

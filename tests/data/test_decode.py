@@ -701,6 +701,7 @@ def described(path: Path) -> str:
     return f"{header.width}×{header.height} {'grey' if header.grey else 'colour'} {colours}"
 
 
+@pytest.mark.slow
 def test_all_191_awkward_files_give_their_pixels_or_their_refusal(awkward):
     """To agree to others: SEVENSTEPS_WRITE_GOLDEN=1 make quick, and read the difference."""
     found = {name: described(awkward / name) for name in sorted(manifest(awkward))}

@@ -154,6 +154,7 @@ def test_a_bin_without_answers_has_no_mean_and_none_in_json() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_classifier_without_error_exceeds_the_error_by_luck_one_time_in_twenty() -> None:
     sets = [Reliability.of(*answers(200, sharpness=1.0, seed=seed)) for seed in range(400)]
     exceeded = sum(it.ece > it.ece_by_luck for it in sets)

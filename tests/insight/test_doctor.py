@@ -166,6 +166,7 @@ def test_a_network_that_always_says_the_same_has_a_metric_that_does_not_move(tmp
 # -- fit and data ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_learning_by_heart_is_overfitting_and_it_says_from_where(tmp_path: Path) -> None:
     labels = [("yes", "no")[i] for i in np.random.default_rng(1).integers(0, 2, 80)]
     data = folder(tmp_path / "data", noise(80), labels)
@@ -175,6 +176,7 @@ def test_learning_by_heart_is_overfitting_and_it_says_from_where(tmp_path: Path)
     assert "lowest then" in found[names[0]].evidence
 
 
+@pytest.mark.slow
 def test_learning_next_to_nothing_at_a_good_rate_is_underfitting(tmp_path: Path) -> None:
     labels = [str(i) for i in np.random.default_rng(1).integers(0, 5, 3000)]
     data = folder(tmp_path / "data", noise(3000), labels)
@@ -205,6 +207,7 @@ def test_leaks_that_were_dropped_are_none_any_more(tmp_path: Path) -> None:
     assert any("were left out" in note for note in result.dls.notes)
 
 
+@pytest.mark.slow
 def test_labels_that_were_changed_look_wrong_and_are_named(tmp_path: Path) -> None:
     digits = load_digits()
     pictures, labels = (digits.images * 15.9).astype(np.uint8), [str(label) for label in digits.target]

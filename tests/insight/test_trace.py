@@ -335,6 +335,7 @@ def test_names_cannot_reorder_or_hide_in_the_text(dls: DataLoaders) -> None:
     png(trace.figure())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["convnet", "resnet", "linear"])
 def test_the_picture_is_drawn_for_networks_of_the_house(network: str) -> None:
     pixels = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
