@@ -29,6 +29,8 @@ from sevensteps.training.checkpoint import checkpoints
 from sevensteps.training.train import resume
 from sevensteps.words import visible
 
+pytestmark = pytest.mark.slow  # as a whole: a hundred folders from strangers
+
 NASTY = (
     "\x1b[31mred\x1b]0;pwned\x07", "<img src=x onerror=alert(1)>", "=1+1", "+x", "-x", "@x", "a\u202egpj", "a\u2028b",
     "a`b", 'a"b', "tab\there", "c\x9bd", "e\x7ff", os.fsdecode(b"\xff"), "\u00e9", "e\u0301", "[red]x", "%s{}",

@@ -265,6 +265,7 @@ def test_a_place_that_cannot_be_written_to_ends_with_exit_code_1(
     assert "cannot write taken/runs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_an_epoch_keeps_what_was_learned(here: Path) -> None:
     words = [sys.executable, "-m", "sevensteps", "train", "--epochs", "2000", "--json"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -336,6 +337,7 @@ def test_python_dash_m_works() -> None:
     assert done.stdout.startswith("sevensteps, version ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a pipe that closes early, as on Unix")
 def test_a_reader_that_goes_away_gets_no_traceback(digits_run: Path, tmp_path: Path) -> None:
     picture = make_picture(tmp_path / "x.png")

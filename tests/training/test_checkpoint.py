@@ -71,6 +71,7 @@ def outcome(learn: Learner, log: StepLog) -> dict[str, Any]:
     return {"state": state, "rows": rows, "losses": learn.recorder.losses, "lrs": learn.recorder.lrs, "steps": log.rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4, 5, 7, 10, 14])  # of 15 steps, five an epoch
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_killed_after_any_step_it_ends_with_the_same_bits(tmp_path: Path, optimizer: str, after: int) -> None:
