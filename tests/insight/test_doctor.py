@@ -21,8 +21,9 @@ from sevensteps.data.check import Finding
 from sevensteps.errors import RequestError, TrainingError
 from sevensteps.insight.doctor import Diagnosis, examine
 from sevensteps.insight.interpretation import Answer
-from sevensteps.insight.record import MOST, EpochSummary, Record, StepRow
+from sevensteps.insight.record import MOST, EpochSummary, Record
 from sevensteps.models import registry
+from sevensteps.training.keepers import StepRow
 from sevensteps.training.layer_log import LayerRow
 from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train

@@ -10,24 +10,13 @@ from typing import NamedTuple
 from ..data.check import Finding
 from ..errors import RequestError, as_written
 from ..training.checkpoint import Checkpoint
-from ..training.keepers import StepLog
+from ..training.keepers import StepLog, StepRow
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
 from .interpretation import Answer
 
 MOST = 1e100
-FIGURES = ("loss", "lr", "gradient_norm")  # of steps.csv
 HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics
-
-
-class StepRow(NamedTuple):
-    """A row of `steps.csv`."""
-
-    step: int
-    epoch: int
-    loss: float
-    lr: float
-    gradient_norm: float
 
 
 class EpochSummary(NamedTuple):
@@ -97,7 +86,10 @@ def recorded_steps(folder: RunFolder) -> list[StepRow]:
 def _rows_of_steps(folder: RunFolder) -> list[StepRow]:
     rows = folder.read_table("steps.csv")
     with as_written(folder.path / "steps.csv"):
-        return [StepRow(int(it["step"]), int(it["epoch"]), *(_figure(it[name]) for name in FIGURES)) for it in rows]
+        return [
+            StepRow(int(it["step"]), int(it["epoch"]), *(_figure(it[name]) for name in StepRow._fields[2:]))
+            for it in rows
+        ]
 
 
 def _epoch(row: dict[str, str]) -> EpochSummary:

@@ -14,14 +14,14 @@ from ..files import damages
 from ..training.callbacks import Callback
 from ..training.checkpoint import checkpoints
 from ..training.checks import count_batches
-from ..training.keepers import StepLog
+from ..training.keepers import StepLog, StepRow
 from ..training.machine import at_work
 from ..training.optimizers import set_lr
 from ..training.plan import BASELINE, asked_before, make_plan
 from ..training.result import Silence, Watcher
 from ..training.run_folder import RunFolder, changes, data_facts, differences, environment
 from ..words import finite
-from .record import StepRow, recorded_steps
+from .record import recorded_steps
 from .trace import Trace
 from .tracer import Tracer, Until
 
@@ -96,7 +96,7 @@ class Replay:
         if tracer.trace is None or len(log.rows) != number + 1:  # a checkpoint that says it is of another step
             where = self.folder.checkpoints
             raise RequestError(f"step {number} was not reached from step {begun_at}", hint=f"is {where} as it was?")
-        replayed = StepRow(*log.rows[number])
+        replayed = log.rows[number]
         recorded = self.recorded[number] if number < len(self.recorded) else None
         exact, why = self._compared(recorded, replayed)
         return Replayed(tracer.trace, exact, why, recorded, replayed, begun_at)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,13 +57,21 @@ class KeepBest(Callback):
             self.learn.model.load_state_dict(self.weights)
 
 
-class StepLog(Callback):
-    """A row a step: (step, epoch, loss, lr, gradient norm); of a GPU fetched once an epoch."""
+class StepRow(NamedTuple):
+    """A row of `steps.csv`: what a step found, and at which learning rate; `gradient_norm` is the L2 norm of all."""
 
-    head: ClassVar[tuple[str, ...]] = ("step", "epoch", "loss", "lr", "gradient_norm")
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    gradient_norm: float
+
+
+class StepLog(Callback):
+    """Keeps `rows`, a `StepRow` for each step; of a GPU they are fetched once an epoch."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, int, float, float, float]] = []
+        self.rows: list[StepRow] = []
         self._waiting: list[tuple[int, Tensor, float, Tensor, Any]] = []  # epoch, loss, lr, norms, pictures' numbers
 
     def before_fit(self) -> None:
@@ -83,14 +91,14 @@ class StepLog(Callback):
             norm = math.hypot(*(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads))
         self._note(learn.epoch, learn.loss.item(), learn.lr, norm, pictures)
 
-    def to_state(self) -> list[tuple[int, int, float, float, float]]:
+    def to_state(self) -> list[StepRow]:
         """For a checkpoint: all rows so far."""
         self.after_train()
         return self.rows
 
     def from_state(self, state: list[list[Any]]) -> None:
         """Go on from a checkpoint."""
-        self.rows = [(step, epoch, loss, lr, norm) for step, epoch, loss, lr, norm in state]
+        self.rows = [StepRow(*row) for row in state]
 
     def after_train(self) -> None:
         """Fetch the epoch's rows from a GPU. Raises `TrainingError` where a loss or a gradient is not finite."""
@@ -101,9 +109,9 @@ class StepLog(Callback):
 
     def _note(self, epoch: int, loss: float, lr: float, norm: float, pictures: Any) -> None:
         step, is_cpu = len(self.rows), self.learn.device.type == "cpu"
-        self.rows.append((step, epoch, loss, lr, norm))
+        self.rows.append(StepRow(step, epoch, loss, lr, norm))
         if not math.isfinite(loss) or math.isnan(norm) or (math.isinf(norm) and is_cpu):
-            highest = max(row[3] for row in self.rows)
+            highest = max(row.lr for row in self.rows)
             what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
             raise TrainingError(
                 f"{what} at step {step} (epoch {epoch}), with learning rate {lr:.3g}{self._named(pictures)}",

@@ -19,7 +19,7 @@ from ..models.model_folder import ModelFolder
 from ..models.pixel_similarity import PixelSimilarity
 from .callbacks import Callback
 from .checkpoint import Checkpoints, checkpoints
-from .keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
+from .keepers import KeepBest, StepLog, StepRow, StopWhenAsked, TimeLimit
 from .layer_log import LayerLog, LayerRow
 from .learner import Learner
 from .machine import at_work
@@ -215,7 +215,7 @@ class _Reporter(Callback):
 
     def write_logs(self) -> None:
         """The tables of the steps and of the layers so far."""
-        self.run.write_table("steps.csv", self.log.head, self.log.rows)
+        self.run.write_table("steps.csv", StepRow._fields, self.log.rows)
         self.run.write_table("layers.csv", LayerRow._fields, self.layers.rows)
 
 
