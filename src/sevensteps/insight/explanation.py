@@ -17,8 +17,10 @@ from ..data.preprocessing import as_input
 from ..errors import ModelFolderError, RequestError
 from ..models.model_folder import ModelFolder
 from ..models.pixel_similarity import PixelSimilarity
+from ..models.predictor import Predictor
 from ..words import finite, percent, plural, visible
 from .calibration import Temperature, fit_temperature, probabilities
+from .features import batch_size
 from .follow import AfterEpoch, Follow, Found, find_picture, turns
 from .influence import Influences, influences
 from .neighbours import Neighbour, Neighbours, archetype_distances, neighbours
@@ -28,7 +30,6 @@ from .saliency import Attributions, attributions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BATCH = 256
 LRS: tuple[float, ...] = tuple(10.0 ** (power / 4) for power in range(-20, 5))  # 1e-5 to 10, four to a decade
 
 
@@ -158,8 +159,10 @@ def explain(replay: Replay, asked: str) -> Explanation:
         raise RequestError(f"{replay.folder.baseline} is not of this run", hint="train again")
     baseline.vocab = list(vocab)
     x = as_input(found.pixels)
-    preds, _ = _scores(model, DataLoader([(x, 0)], 1))
-    temperature = fit_temperature(*_scores(model, DataLoader(plan.dls.splits["valid"].collection, BATCH)))
+    predictor, valid = Predictor(folder, "cpu"), plan.dls.splits["valid"].collection
+    preds = predictor.preds(x[None])
+    answers = torch.cat([predictor.preds(xb) for xb, _ in DataLoader(valid, batch_size(x))])
+    temperature = fit_temperature(answers, valid.labels)
     follow = Follow(found, vocab)
     replay.train([follow])
     called, train = int(preds[0].argmax()), plan.dls.splits["train"].collection
@@ -177,14 +180,12 @@ def explain(replay: Replay, asked: str) -> Explanation:
         influences=influences(model, train, x, called, vocab),
         attributions=attributions(model, x, called),
         epochs=follow.rows,
-        turning_lr=turning_lr(model, x, found.true) if found.true not in (None, called) else None,
+        turning_lr=None if found.true in (None, called) else turning_lr(model, x, found.true),
     )
 
 
-def turning_lr(model: nn.Module, x: Tensor, label: int | None) -> float | None:
+def turning_lr(model: nn.Module, x: Tensor, label: int) -> float | None:
     """The least rate of `LRS` at which a step along the gradient of this picture alone (C×H×W) makes it `label`."""
-    if label is None:
-        return None
     trial = copy.deepcopy(model).eval()
     weights = {name: p.detach().clone() for name, p in trial.named_parameters()}
     loss = F.cross_entropy(trial(x[None]), torch.tensor([label]))
@@ -198,11 +199,3 @@ def turning_lr(model: nn.Module, x: Tensor, label: int | None) -> float | None:
             if int(trial(x[None])[0].argmax()) == label:
                 return lr
     return None
-
-
-def _scores(model: nn.Module, batches: DataLoader) -> tuple[Tensor, Tensor]:
-    """Raw scores and labels of all batches."""
-    with torch.inference_mode():
-        pairs = [(model(xb), yb) for xb, yb in batches]
-    preds, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
-    return preds, targets
