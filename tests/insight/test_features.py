@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from sevensteps import PixelSimilarity, networks
-from sevensteps.insight.features import batch_size, evaluating, seeing
+from sevensteps.insight.features import batch_size, seeing
+from sevensteps.models.evaluating import evaluating
 from sevensteps.models.function_model import FunctionModel
 
 WEIGHTS = torch.ones(16, 3, requires_grad=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,25 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..models.evaluating import evaluating
+
 MOST_TOGETHER, MOST_VALUES = 256, 1 << 21  # pictures that go through a network together, and their pixels' values
 
 
 def batch_size(x: Tensor) -> int:
     """How many pictures like `x` (C×H×W) go through a network together."""
     return min(MOST_TOGETHER, max(1, MOST_VALUES // max(1, x.numel())))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[torch.device]:
-    """The model in evaluation mode, and its device; afterwards each of its modules is in the mode it was in."""
-    modes = {module: module.training for module in model.modules()}
-    first = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0))
-    try:
-        model.eval()
-        yield first.device
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 class Seen(NamedTuple):

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from .features import batch_size, evaluating
+from ..models.evaluating import evaluating
+from .features import batch_size
 
 TOLERANCE = 0.01  # of the difference of the scores that integrated gradients are to add up to
 LEAST_STEPS, MOST_STEPS = 27, 243  # points on the way from black; each round has three times as many

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..distributed import world_size
 from ..errors import RequestError
+from ..models.evaluating import evaluating
 from ..randomness import seed_for, seed_torch
 from ..training.callbacks import Callback, CancelFitException, CancelTrainException, CancelValidException
 from ..training.keepers import LAST
@@ -176,12 +177,12 @@ def _taken_back(learn: Learner) -> Iterator[None]:
     attributes = dict(vars(learn))
     tensors = [*learn.model.parameters(), *learn.model.buffers()]
     values, grads = [tensor.detach().clone() for tensor in tensors], [tensor.grad for tensor in tensors]
-    modes = {module: module.training for module in learn.model.modules()}
     learn.opt = copy.deepcopy(learn.opt, {id(tensor): tensor for tensor in tensors})  # its memory, of the same weights
     try:
         for tensor in tensors:
             tensor.grad = None
-        yield
+        with evaluating(learn.model):
+            yield
     finally:
         vars(learn).clear()
         vars(learn).update(attributes)
@@ -189,8 +190,6 @@ def _taken_back(learn: Learner) -> Iterator[None]:
             for tensor, value, grad in zip(tensors, values, grads, strict=True):
                 tensor.copy_(value)
                 tensor.grad = grad
-        for module, training in modes.items():
-            module.training = training
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RequestError
+from .evaluating import evaluating
 from .layers import Conv, GlobalAvgPool, GlobalMaxPool, Normalize, Residual
 from .registry import create, for_data, names, register
 
@@ -118,14 +119,10 @@ def count_operations(model: nn.Module, input_shape: tuple[int, ...]) -> int:
             total += output[0].numel() * module.in_features
 
     hooks = [module.register_forward_hook(count) for module in model.modules()]
-    was_training = model.training
-    device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model) as device, torch.no_grad():
             model(torch.zeros(1, *input_shape, device=device))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return total

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .evaluating import evaluating
 from .networks import count_parameters
 
 
@@ -31,13 +32,10 @@ def summary(model: nn.Module, xb: Tensor) -> str:
 
     leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
     hooks = [module.register_forward_hook(note(name)) for name, module in leaves]
-    was_training = model.training
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             model(xb)
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     lines = [("layer", "output", "parameters"), *rows, ("all", "", f"{count_parameters(model):,}")]

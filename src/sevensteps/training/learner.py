@@ -18,6 +18,7 @@ from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
 from ..devices import choose_device
 from ..errors import RequestError
+from ..models.evaluating import evaluating
 from ..models.function_model import FunctionModel
 from ..models.model_folder import ModelFolder
 from ..models.predictor import Prediction, Predictor
@@ -302,15 +303,11 @@ class Learner:
     def _looking(self) -> Iterator[None]:
         """No gradients, evaluation mode, the caller's random numbers unmoved; a fit that is under way goes on after."""
         before = dict(vars(self))
-        modes = {module: module.training for module in self.model.modules()}
-        self.model.eval()
         try:
-            with torch.no_grad(), torch_seeded(self.seed, "look"):
+            with evaluating(self.model), torch.no_grad(), torch_seeded(self.seed, "look"):
                 yield
         finally:
             vars(self).update(before)  # the batch in hand, and who listens
-            for module, training in modes.items():
-                module.training = training
 
     def _valid(self, dl: Any) -> Any:
         """`dl`, or the validation set; a loader of ours in its collection's order, whole and not augmented."""
