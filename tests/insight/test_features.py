@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from sevensteps import PixelSimilarity, networks
 from sevensteps.insight.features import batch_size, seeing
-from sevensteps.models.evaluating import evaluating
 from sevensteps.models.function_model import FunctionModel
 
 WEIGHTS = torch.ones(16, 3, requires_grad=True)
@@ -58,15 +57,6 @@ def test_modes_and_hooks_are_afterwards_as_they_were_also_after_an_error(channel
         look()
     assert [module.training for module in model.modules()] == modes
     assert not any(module._forward_pre_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [(nn.ReLU(), "cpu"), (nn.Linear(1, 1, device="meta"), "meta"), (PixelSimilarity().to("meta"), "meta")],
-)
-def test_the_device_is_that_of_the_weights_or_figures_and_else_the_cpu(model: nn.Module, expected: str) -> None:
-    with evaluating(model) as device:
-        assert device == torch.device(expected)
 
 
 def test_the_layer_that_ran_last_counts_and_not_the_one_made_last() -> None:
