@@ -138,8 +138,8 @@ def train(
             result = resume(run, accept_changed_data=accept_changed_data, watcher=terminal)
         else:
             result = run_training(watcher=terminal, **options)
-        report = write_report(result)
-        terminal.trained(result, report, examine(Record.of(result.run)))
+        doctor = examine(Record.of(result.run))
+        terminal.trained(result, write_report(result, doctor), doctor)
     return INTERRUPTED if result.interrupted else 0
 
 

@@ -49,8 +49,9 @@ class Told(NamedTuple):
 class Contents:
     """The contents of the page for one result. The headline is of the test split where there is one, else of valid."""
 
-    def __init__(self, result: TrainingResult) -> None:
+    def __init__(self, result: TrainingResult, doctor: Sequence[Diagnosis] | None = None) -> None:
         self.result = result
+        self.doctor = examine(Record.of(result.run)) if doctor is None else doctor
         self.split = "test" if "test" in result.scored else "valid"
         self.vocab = result.dls.vocab or []
         self.collection = result.dls.splits[self.split].collection
@@ -124,18 +125,14 @@ class Contents:
     def findings(self) -> list[Told]:
         """What `check` says of the data, with the doctor's advice; the refused files have a table of their own."""
         found = [finding for finding in self.result.findings if finding.kind != "refused"]
-        advice = {it.evidence: it.advice for it in self._diagnoses}
+        advice = {it.evidence: it.advice for it in self.doctor}
         return [Told(it.kind.replace("_", " "), it.message, it.examples, advice.get(it.line, "")) for it in found]
 
     @property
     def illnesses(self) -> list[Told]:
         """What the doctor says of the training; what ails the data stands with the findings."""
         said = {finding.line for finding in self.result.findings}
-        return [Told(it.illness, it.evidence, (), it.advice) for it in self._diagnoses if it.evidence not in said]
-
-    @cached_property
-    def _diagnoses(self) -> list[Diagnosis]:
-        return examine(Record.of(self.result.run))
+        return [Told(it.illness, it.evidence, (), it.advice) for it in self.doctor if it.evidence not in said]
 
     @property
     def notes(self) -> list[str]:

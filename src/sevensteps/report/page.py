@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Template
 
 from ..files import write_text
+from ..insight.doctor import Diagnosis
 from ..training.result import TrainingResult
 from . import charts
 from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, SPLIT_WORDS, Contents, first
@@ -16,12 +18,12 @@ from .html import render, templates
 NAME = "report.html"
 
 
-def write_report(result: TrainingResult) -> Path:
+def write_report(result: TrainingResult, doctor: Sequence[Diagnosis] | None = None) -> Path:
     """Write `report.html` into the run's folder, and say where it is; `result.json` gets its calibration.
 
-    Raises `StorageError`.
+    `doctor` is what `examine` found, where that was asked already. Raises `StorageError`.
     """
-    contents, path = Contents(result), result.run.path / NAME
+    contents, path = Contents(result, doctor), result.run.path / NAME
     if contents.confidence:
         result.calibration = contents.confidence.to_dict()
         result.run.write_json("result.json", result.to_dict())
