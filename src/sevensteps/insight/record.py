@@ -43,14 +43,13 @@ class Record:
     def of(cls, folder: RunFolder) -> Record:
         """Read it. Raises `RequestError` for files that no training wrote."""
         data = folder.read_json("data.json") if (folder.path / "data.json").is_file() else {}
-        predictions = folder.read_table("predictions.csv")
         with as_written(folder.path):
             return cls(
                 classes=len(data.get("classes") or ()),
                 steps=recorded_steps(folder),
                 epochs=[_epoch(row) for row in folder.read_table("history.csv")],
                 layers=[_layer(row) for row in folder.read_table("layers.csv")],
-                answers=[_answer(n, row) for n, row in enumerate(predictions) if row["split"] == "valid"],
+                answers=recorded_answers(folder, "valid"),
                 findings=[Finding(**it | {"examples": tuple(it["examples"])}) for it in data.get("findings", [])],
             )
 
@@ -104,9 +103,16 @@ def _layer(row: dict[str, str]) -> LayerRow:
     return LayerRow(*place, weights, gradient, update, silent, int(row["pictures"]))
 
 
-def _answer(index: int, row: dict[str, str]) -> Answer:
-    figures = _figure(row["probability"]), _figure(row["loss"])
-    return Answer(row["picture"], index, row["class"], row["predicted"], *figures)
+def recorded_answers(folder: RunFolder, split: str) -> list[Answer]:
+    """The answers of one split, as `predictions.csv` has them, in their order. Raises `RequestError`."""
+    rows = [row for row in folder.read_table("predictions.csv") if row.get("split") == split]
+    with as_written(folder.path / "predictions.csv"):
+        return [
+            Answer(
+                row["picture"], place, row["class"], row["predicted"], _figure(row["probability"]), _figure(row["loss"])
+            )
+            for place, row in enumerate(rows)
+        ]
 
 
 def _number(cell: str) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import RequestError, as_written
 from ..insight.interpretation import Answer
+from ..insight.record import recorded_answers
 from ..interval import Accuracy
 from ..training.plan import BASELINE
 from ..training.run_folder import RunFolder
@@ -55,9 +56,8 @@ class FinishedRun:
         with as_written(folder.path / "data.json"):
             fingerprint = _text(data["fingerprint"])
         with as_written(folder.path / "config.toml"):
-            chosen = (
-                {"preprocessing"} if recipe.get("model") == BASELINE else recipe.keys()
-            )  # the baseline has no epochs
+            has_epochs = recipe.get("model") != BASELINE
+            chosen = recipe.keys() if has_epochs else {"preprocessing"}
             options |= {name: it for name, it in recipe.items() if name in chosen}
             words = {name: f"{it:.6g}" if isinstance(it, float) else str(it) for name, it in options.items()}
         with as_written(folder.path / "result.json"):
@@ -119,15 +119,12 @@ class FinishedRun:
 
     def answers(self) -> list[Answer]:
         """Its answers to the pictures of the headline, in their order. Raises `RequestError` for a damaged table."""
-        rows = [row for row in self.folder.read_table("predictions.csv") if row.get("split") == self.split]
+        found = recorded_answers(self.folder, self.split)
         with as_written(self.folder.path / "predictions.csv"):
-            found = [
-                Answer(row["picture"], index, row["class"], row["predicted"],
-                       _number(row["probability"]), _number(row["loss"]))
-                for index, row in enumerate(rows)
-            ]  # fmt: skip
             if len(found) != self.score.n:
                 raise ValueError(f"{len(found)} answers for {self.score.n} pictures")
+            if not all(math.isfinite(answer.probability + answer.loss) for answer in found):
+                raise ValueError("a probability or loss is no finite number")
         return found
 
     def to_dict(self) -> dict[str, Any]:
