@@ -238,7 +238,8 @@ def test_a_temperature_changes_how_sure_answers_are_and_none_of_them() -> None:
     calibration = Calibration.of(*answers(5000))
     assert calibration.after.nll < calibration.before.nll
     assert calibration.after.ece < calibration.after.ece_by_luck < calibration.before.ece
-    assert calibration.coverage.at(0).accuracy == Coverage.of(*answers(5000)).at(0).accuracy
+    softened = Coverage.of(*answers(5000), calibration.temperature.value)
+    assert softened.at(0).accuracy == Coverage.of(*answers(5000)).at(0).accuracy
 
 
 def test_a_temperature_fitted_elsewhere_is_taken_as_it_is() -> None:
@@ -252,7 +253,8 @@ def test_a_temperature_fitted_elsewhere_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("data", [answers(), answers(1), (torch.eye(3), torch.arange(3))])
 def test_its_figures_are_json_without_nan_or_infinity(data: tuple[Tensor, Tensor]) -> None:
     figures = json.loads(json.dumps(Calibration.of(*data).to_dict(), allow_nan=False))
-    assert figures.keys() == {"temperature", "before", "after", "coverage"}
+    assert figures.keys() == {"temperature", "before", "after"}
+    assert json.loads(json.dumps(Coverage.of(*data).to_dict(), allow_nan=False)).keys() == {"curve"}
     assert len(figures["before"]["bins"]) == 15
     assert sum(row["n"] for row in figures["after"]["bins"]) == len(data[0])
 

@@ -231,7 +231,6 @@ class Calibration:
     temperature: Temperature
     before: Reliability
     after: Reliability
-    coverage: Coverage
 
     @classmethod
     def of(cls, preds: Tensor, targets: Tensor, temperature: Temperature | None = None) -> Calibration:
@@ -242,12 +241,12 @@ class Calibration:
         temperature = temperature or fit_temperature(preds, targets)
         value = temperature.value
         before, after = Reliability.of(preds, targets), Reliability.of(preds, targets, value)
-        return cls(temperature, before, after, Coverage.of(preds, targets, value))
+        return cls(temperature, before, after)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in JSON."""
-        parts = {"before": self.before.to_dict(), "after": self.after.to_dict(), "coverage": self.coverage.to_dict()}
-        return {"temperature": self.temperature._asdict()} | parts
+        before, after = self.before.to_dict(), self.after.to_dict()
+        return {"temperature": self.temperature._asdict(), "before": before, "after": after}
 
 
 def _confidence(preds: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
