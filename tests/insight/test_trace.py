@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
 from sevensteps.errors import RequestError
 from sevensteps.insight.drawing import png
-from sevensteps.insight.trace import Trace, probabilities
+from sevensteps.insight.trace import Trace, class_probabilities
 from sevensteps.insight.tracer import Tracer
 from sevensteps.training.keepers import StepLog
 
@@ -139,7 +139,7 @@ def test_the_validation_set_is_measured_before_and_after(dls: DataLoaders) -> No
 def test_scores_of_classes_become_probabilities_and_others_do_not(
     preds: Tensor, yb: Tensor, shape: tuple[int, ...] | None
 ) -> None:
-    probs = probabilities(preds, yb)
+    probs = class_probabilities(preds, yb)
     assert (None if probs is None else tuple(probs.shape)) == shape
     assert probs is None or torch.allclose(probs.sum(1), torch.ones(4, dtype=torch.float64))
 

@@ -69,8 +69,8 @@ class Trace:
 
     `xb` is the batch as the model saw it (augmented), `preds` its raw scores, `losses` one a picture (empty where the
     loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is,
-    `without_gradient` the parameters that got none (frozen, or not used); `valid`
-    the figures of the validation set before and after. `optimizer` made `after` of `before` and `gradients`.
+    `without_gradient` the parameters that got none (frozen, or not used); `valid` the figures of the validation set
+    before and after. `optimizer` made `after` of `before` and `gradients`.
     """
 
     step: int
@@ -103,7 +103,7 @@ class Trace:
     @cached_property
     def pictures(self) -> list[TracedPicture]:
         """A row a picture of the batch, in its order."""
-        probs = probabilities(self.preds, self.yb)
+        probs = class_probabilities(self.preds, self.yb)
         rows = []
         for i, name in enumerate(self.names):
             target = float(self.yb.reshape(len(self.yb), -1)[i, 0]) if self.yb.numel() == len(self.yb) else None
@@ -188,7 +188,7 @@ class Trace:
         return trace_figure(self)
 
     def to_dict(self, *, parameters: bool = False) -> dict[str, Any]:
-        """The seven steps, fit for JSON; with `parameters` the gradient and update of every parameter too."""
+        """The seven steps, fit for JSON; with `parameters` the lengths for each parameter too."""
         parts = {"layers": self.layers} | ({"parameters": self.parameters} if parameters else {})
         rows = {key: [part._asdict() | {"ratio": part.ratio} for part in rows] for key, rows in parts.items()}
         at = {"step": self.step, "epoch": self.epoch, "step_in_epoch": self.step_in_epoch,
@@ -210,10 +210,10 @@ class Trace:
         return document
 
 
-def probabilities(preds: Tensor, yb: Tensor) -> Tensor | None:
+def class_probabilities(preds: Tensor, yb: Tensor) -> Tensor | None:
     """N×classes from scores of classes (softmax), or of two from one score each (sigmoid); None of anything else.
 
-    >>> probabilities(torch.tensor([[0.0], [2.0]]), torch.tensor([[0], [1]])).shape
+    >>> class_probabilities(torch.tensor([[0.0], [2.0]]), torch.tensor([[0], [1]])).shape
     torch.Size([2, 2])
     """
     if preds.ndim == 2 and preds.shape[1] > 1 and yb.ndim == 1 and not yb.is_floating_point():

@@ -244,7 +244,10 @@ class Learner:
             return summary(self.model, self._pair(next(self._batches(self.dls.train)))[0][:2])
 
     def trace(self, lr: float | None = None) -> Trace:
-        """The seven steps of the next batch, as a record that prints, draws and is JSON; then all is as it was."""
+        """The seven steps of the next batch, as a record that prints and draws; then all is as it was.
+
+        Raises `RequestError` while a fit is under way.
+        """
         from ..insight.tracer import trace_next_step  # the one look upwards: see docs/decisions/0011
 
         return trace_next_step(self, lr)
