@@ -78,7 +78,7 @@ def in_a_process(number: int, count: int, place: str) -> None:
         plain = learner(folder)
         plain.fit(3)
         found["plain"], found["rows"] = weights(plain), [list(row[1:3]) for row in plain.recorder.rows]
-        found["steps"] = plain.cbs[1].rows
+        found["steps"] = [list(row) for row in plain.cbs[1].rows]
 
         kept = folder / "checkpoints"
         learner(folder, Checkpoints(kept, minutes=1e-9), Stop(6), dropout=0.3).fit(3)
