@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sevensteps import Predictor
@@ -103,9 +104,23 @@ def test_what_is_no_picture_is_refused_with_a_reason(replay: Replay, tmp_path: P
 def test_the_answer_after_the_kept_epoch_is_that_of_the_kept_model(explained: Explanation, replay: Replay) -> None:
     kept = json.loads((replay.folder.path / "result.json").read_text())["best_epoch"]
     assert [row.epoch for row in explained.epochs] == [0, 1, 2]
+    assert (explained.kept_after, explained.why) == (kept, "")
+    assert f"came to the run's model after epoch {kept}, to the last bit" in " ".join(str(explained).split())
     row = explained.epochs[kept]
     assert row.probability_of_true == pytest.approx(float(explained.probs[2]), abs=1e-5)
     assert row.loss == pytest.approx(-np.log(float(explained.probs[2])), abs=1e-4)
+
+
+def test_a_model_that_is_not_the_trainings_is_told(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data-2", tmp_path / "run")
+    file = tmp_path / "run/model/model.safetensors"
+    weights = load_file(file)
+    weights[min(weights)].view(-1)[0] += 1e-3
+    save_file(weights, file)
+    explained = explain(Replay(tmp_path / "run"), "valid/red/3.png")
+    assert (explained.kept_after, explained.to_dict()["exact"]) == (None, False)
+    assert "or its model changed?" in explained.why
+    assert f"did NOT come to the run's model: {explained.why}" in " ".join(str(explained).split())
 
 
 def test_the_answer_is_the_one_in_predictions_csv(explained: Explanation, replay: Replay) -> None:

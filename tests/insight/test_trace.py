@@ -105,6 +105,20 @@ def test_the_weight_that_moved_most_moved_by_lr_times_its_direction(dls: DataLoa
             assert row.parameter.startswith(layer.name)
 
 
+def test_each_parameter_group_moves_at_its_own_rate(dls: DataLoaders) -> None:
+    def by_groups(params: Any, lr: float) -> torch.optim.Optimizer:
+        *first, weight, bias = params
+        return torch.optim.SGD([{"params": first, "lr": lr / 10}, {"params": [weight, bias]}], lr)
+
+    trace = learner(dls, opt_func=by_groups).trace()
+    assert trace.lrs == pytest.approx({"1.weight": 0.05, "1.bias": 0.05, "3.weight": 0.5, "3.bias": 0.5})
+    assert trace.is_plain
+    assert [row.lr for row in trace.moved] == pytest.approx([0.05, 0.5])
+    for row in trace.moved:
+        assert row.direction == pytest.approx(row.gradient, rel=1e-3)
+    assert "learning rates 0.05 to 0.5, by parameter group" in str(trace)
+
+
 def test_a_layer_is_as_long_as_its_parameters_together(dls: DataLoaders) -> None:
     trace = learner(dls).trace()
     assert [part.name for part in trace.layers] == ["1", "3"]

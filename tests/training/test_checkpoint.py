@@ -198,6 +198,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_files(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     class Stop(Silence):
         def progress(self, what: str, done: int, total: int) -> None:
+            if what.startswith("epoch 1") and done == 1:
+                time.sleep(0.5)
             if what.startswith("epoch 2") and done == 3:
                 signal.raise_signal(signal.SIGINT)
 
@@ -207,7 +209,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> Non
     again = resume(stopped.run.path)
     assert (again.interrupted, len(again.epochs), again.best_epoch) == (False, 3, whole.best_epoch)
     assert same(again.run.path, whole.run.path)
-    assert same(resume(stopped.run.path).run.path, whole.run.path)  # of a run that is over: the same once more
+    started = time.perf_counter()
+    over = resume(stopped.run.path)  # of a run that is over: the same once more
+    assert same(over.run.path, whole.run.path)
+    assert over.seconds > time.perf_counter() - started  # those of the sittings before count
 
 
 def test_changed_data_are_refused_unless_they_are_accepted(tmp_path: Path) -> None:

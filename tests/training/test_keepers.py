@@ -104,6 +104,47 @@ def test_the_step_log_has_a_row_a_step_with_the_gradient_norm() -> None:
     assert log.rows[0]._fields == ("step", "epoch", "loss", "lr", "gradient_norm")
 
 
+class Waiting(StepLog):
+    """Takes its Learner for one on a GPU, whose numbers are fetched once an epoch."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, OnGpu(value) if name == "learn" else value)
+
+
+class OnGpu:
+    device = torch.device("cuda")
+
+    def __init__(self, learn: Learner) -> None:
+        self.real = learn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_rows_that_are_fetched_once_an_epoch_are_those_of_every_step() -> None:
+    seen = []
+
+    class Look(Callback):
+        def after_batch(self) -> None:
+            if self.learn.training:
+                seen.append((len(at_once.rows), len(waiting.rows)))
+
+    at_once, waiting = StepLog(), Waiting()
+    learner().fit(2, 0.1, cbs=[at_once, waiting, Look()])
+    assert seen == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 4), (6, 4), (7, 4), (8, 4)]
+    assert waiting.rows == at_once.rows
+    assert len(waiting.rows) == 8
+
+
+def test_a_loss_that_is_not_finite_is_found_at_the_end_of_an_epoch_whose_rows_wait() -> None:
+    learn, log = learner(), Waiting()
+    steps = iter(range(100))
+    learn.loss_func = lambda preds, yb: preds.sum() * (float("nan") if next(steps) == 2 else 1.0)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 2 \(epoch 1\)"):
+        learn.fit(3, 0.1, cbs=log)
+    assert [row.step for row in log.rows] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_step_log_raises_where_a_loss_is_not_finite(bad: float) -> None:
     learn = learner()

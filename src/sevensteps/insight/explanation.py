@@ -39,9 +39,10 @@ class Explanation:
 
     `probs` are its probabilities (float64, of the classes), `calibrated` the same at the temperature that was fitted on
     the validation set. `archetypes` are distances by class, nearest first; `nearest` the pixels (uint8, K×C×H×W) of the
-    training pictures that it is most like, which `most_like` names; `epochs` what it was called after each
-    epoch; `turning_lr` the least learning rate at which one step on this picture alone turns a wrong answer right, None
-    for a right answer, an unknown class, or where none up to 10 does.
+    training pictures that it is most like, which `most_like` names; `epochs` what it was called after each epoch of the
+    training, made again, and `kept_after` the epoch whose weights were those of the kept model to the last bit (None if
+    there is none: `why` says why); `turning_lr` the least learning rate at which one step on this picture alone turns a
+    wrong answer right, None for a right answer, an unknown class, or where none up to 10 does.
     """
 
     found: Found
@@ -55,6 +56,8 @@ class Explanation:
     influences: Influences | None
     attributions: Attributions
     epochs: list[AfterEpoch]
+    kept_after: int | None
+    why: str
     turning_lr: float | None
 
     @property
@@ -133,7 +136,8 @@ class Explanation:
             "neighbours": self.neighbours.to_dict(), "influences": self.influences and self.influences.to_dict(),
             "attributions": {"score": self.attributions.score, "score_of_black": self.attributions.black_score,
                              "completeness_error": self.attributions.completeness_error},
-            "epochs": [row._asdict() for row in self.epochs], "learned_in": learned, "forgotten_in": forgotten,
+            "epochs": [row._asdict() for row in self.epochs], "exact": self.kept_after is not None,
+            "why": self.why, "kept_after": self.kept_after, "learned_in": learned, "forgotten_in": forgotten,
             "turning_lr": self.turning_lr, "would_have_shown_it": self.would_have_shown_it,
         })  # fmt: skip
         return document
@@ -163,7 +167,7 @@ def explain(replay: Replay, asked: str) -> Explanation:
     preds = predictor.preds(x[None])
     answers = torch.cat([predictor.preds(xb) for xb, _ in DataLoader(valid, batch_size(x))])
     temperature = fit_temperature(answers, valid.labels)
-    follow = Follow(found, vocab)
+    follow = Follow(found, vocab, model)
     replay.train([follow])
     called, train = int(preds[0].argmax()), plan.dls.splits["train"].collection
     near = neighbours(model, train, x, vocab)
@@ -180,6 +184,8 @@ def explain(replay: Replay, asked: str) -> Explanation:
         influences=influences(model, train, x, called, vocab),
         attributions=attributions(model, x, called),
         epochs=follow.rows,
+        kept_after=follow.kept_after,
+        why="" if follow.kept_after else replay.why_other("its model changed"),
         turning_lr=None if found.true in (None, called) else turning_lr(model, x, found.true),
     )
 

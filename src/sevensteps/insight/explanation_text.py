@@ -83,7 +83,9 @@ def _epochs(it: Explanation) -> str:
         own = "" if row.probability_of_true is None else f"  ({percent(row.probability_of_true)})"
         mark = {None: " ", True: "✓", False: "✗"}[row.right]
         lines.append(f"    {row.epoch:>3}  {mark} {visible(row.called)} {percent(row.probability)}{own}")
-    return "\n".join(lines)
+    came = f"came to the run's model after epoch {it.kept_after}, to the last bit"
+    proof = came if it.kept_after is not None else f"did NOT come to the run's model: {it.why}"
+    return "\n".join([*lines, f"The training was made again for that, and {proof}"])
 
 
 def _otherwise(it: Explanation) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.decoders import decode_all
 from ..data.preprocessing import as_input
@@ -45,13 +45,17 @@ class AfterEpoch(NamedTuple):
 
 
 class Follow(Callback):
-    """Asks the model for one picture after every epoch; `rows` holds the answers."""
+    """Asks the model for one picture after every epoch; `rows` holds the answers.
+
+    `kept_after` is the last epoch after which its weights were those of `kept`, to the last bit; None without one.
+    """
 
     order: ClassVar[int] = -40
 
-    def __init__(self, found: Found, vocab: Sequence[str]) -> None:
-        self.found, self.vocab = found, vocab
+    def __init__(self, found: Found, vocab: Sequence[str], kept: nn.Module) -> None:
+        self.found, self.vocab, self.kept = found, vocab, kept.state_dict()
         self.rows: list[AfterEpoch] = []
+        self.kept_after: int | None = None
 
     def before_fit(self) -> None:
         """Ask before anything is learned."""
@@ -60,6 +64,9 @@ class Follow(Callback):
     def after_epoch(self) -> None:
         """Ask after an epoch."""
         self._ask(self.learn.epoch)
+        weights = self.learn.model.state_dict()
+        if all(torch.equal(weights[name].cpu(), value.cpu()) for name, value in self.kept.items()):
+            self.kept_after = self.learn.epoch
 
     def _ask(self, epoch: int) -> None:
         xb = as_input(self.found.pixels[None])

@@ -134,9 +134,13 @@ class Replay:
             return None, "the run was stopped before it wrote this step down"
         if all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(recorded, replayed, strict=True)):
             return True, ""
+        return False, self.why_other("its record changed")
+
+    def why_other(self, suspect: str) -> str:
+        """Why the training, made again, came to other bits: differences of the machine, or else a question."""
         if self.differences:
-            return False, f"on this machine bits are not guaranteed: {', '.join(self.differences)}"
-        return False, "versions, processor and threads are the same: was it continued elsewhere, or its record changed?"
+            return f"on this machine bits are not guaranteed: {', '.join(self.differences)}"
+        return f"versions, processor and threads are the same: was it continued elsewhere, or {suspect}?"
 
 
 class _RecordedRates(Callback):

@@ -52,13 +52,14 @@ class TracedPart(NamedTuple):
 class MovedWeight(NamedTuple):
     """The weight of a layer that moved most: its place in its parameter, and after = before - lr × direction.
 
-    `direction` is None where the learning rate is 0.
+    `lr` is that of its parameter group; `direction` is None where it is 0.
     """
 
     parameter: str
     place: tuple[int, ...]
     before: float
     gradient: float
+    lr: float
     direction: float | None
     after: float
 
@@ -70,7 +71,8 @@ class Trace:
     `xb` is the batch as the model saw it (augmented), `preds` its raw scores, `losses` one a picture (empty where the
     loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is,
     `without_gradient` the parameters that got none (frozen, or not used); `valid` the figures of the validation set
-    before and after. `optimizer` made `after` of `before` and `gradients`.
+    before and after. `lrs` are the learning rates of the parameters, which parameter groups may scale; `optimizer` made
+    `after` of `before` and `gradients`.
     """
 
     step: int
@@ -96,6 +98,7 @@ class Trace:
     before: dict[str, Tensor]
     gradients: dict[str, Tensor]
     after: dict[str, Tensor]
+    lrs: dict[str, float]
     valid: tuple[dict[str, float], dict[str, float]]
 
     # -- the batch ------------------------------------------------------------------------------------------------
@@ -154,8 +157,9 @@ class Trace:
             place = int((after - before).abs().argmax())
             values = [float(one.reshape(-1)[place]) for one in (before, gradient, after)]
             where = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), before.shape))
-            direction = (values[0] - values[2]) / self.lr if self.lr else None
-            row = MovedWeight(name, where, values[0], values[1], direction, values[2])
+            lr = self.lrs[name]
+            direction = (values[0] - values[2]) / lr if lr else None
+            row = MovedWeight(name, where, values[0], values[1], lr, direction, values[2])
             known = rows.get(layer_of(name))
             if known is None or abs(row.after - row.before) > abs(known.after - known.before):
                 rows[layer_of(name)] = row
@@ -170,7 +174,7 @@ class Trace:
     def is_plain(self) -> bool:
         """Whether the direction is the gradient itself: after = before - lr × gradient, but for rounding."""
         return all(
-            torch.allclose(self.after[name], self.before[name] - self.lr * gradient, rtol=1e-6, atol=1e-9)
+            torch.allclose(self.after[name], self.before[name] - self.lrs[name] * gradient, rtol=1e-6, atol=1e-9)
             for name, gradient in self.gradients.items()
         )
 

@@ -25,9 +25,16 @@ def trace_text(trace: Trace) -> str:
     steps = (_initialise, _predict, _loss, _gradient, _step, _repeat, _stop)
     head = (
         f"Step {trace.step:,}: epoch {trace.epoch}, batch {trace.step_in_epoch + 1} of {trace.steps_per_epoch}; "
-        f"{trace.optimizer}, learning rate {trace.lr:.4g}"
+        f"{trace.optimizer}, {_rates(trace)}"
     )
     return "\n\n".join([head, *(step(trace) for step in steps)]).replace(NO_BREAK, " ")
+
+
+def _rates(trace: Trace) -> str:
+    rates = sorted({trace.lrs[name] for name in trace.gradients})
+    if len(rates) < 2:
+        return f"learning rate {trace.lr:.4g}"
+    return f"learning rates {rates[0]:.4g} to {rates[-1]:.4g}, by parameter group"
 
 
 def _initialise(trace: Trace) -> str:

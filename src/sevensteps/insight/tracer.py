@@ -91,9 +91,16 @@ class Tracer(Callback):
             without_gradient=without,
             kinds={name: type(module).__name__ for name, module in learn.model.named_modules()},
             before=noted["before"], gradients=noted["gradients"],
-            after={name: _copy(weights[name]) for name in noted["before"]}, valid=(noted["valid"], self._validation()),
+            after={name: _copy(weights[name]) for name in noted["before"]}, lrs=self._rates(),
+            valid=(noted["valid"], self._validation()),
         )  # fmt: skip
         self._noted = {}
+
+    def _rates(self) -> dict[str, float]:
+        learn = self.learn
+        groups = getattr(learn.opt, "param_groups", [])
+        scaled = {id(p): float(group["lr"]) for group in groups for p in group["params"]}
+        return {name: scaled.get(id(p), learn.lr) for name, p in learn.model.named_parameters()}
 
     def _again(self) -> Tensor:
         """The scores of the same batch, with the same dropout; batch norm's memory stays as it is."""

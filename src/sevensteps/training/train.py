@@ -148,25 +148,25 @@ def _train(
 ) -> TrainingResult:
     dls, learn = plan.dls, ready.learn
     watcher.model(ready.facts, plan.recipe)
-    best, interrupted = 0, False
+    best, interrupted, earlier = 0, False, 0.0
     if plan.name == BASELINE:
         ready.folder.save(run.model)
     else:
-        best, interrupted = _fit(run, plan, ready, asked, watcher)
+        best, interrupted, earlier = _fit(run, plan, ready, asked, watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
     result = TrainingResult(
         run=run, dls=dls, model=ready.folder, model_facts=ready.facts, similarity=ready.similarity,
         baseline=ready.baseline, baseline_test=ready.similarity.evaluate(dls.test) if dls.test else None,
         scored=scored, epochs=learn.recorder.rows, planned_epochs=plan.recipe.epochs, best_epoch=best, config=asked,
-        seconds=time.perf_counter() - started, interrupted=interrupted, findings=plan.findings,
+        seconds=earlier + time.perf_counter() - started, interrupted=interrupted, findings=plan.findings,
     )  # fmt: skip
     result.write()
     watcher.finished(result)
     return result
 
 
-def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool]:
-    """Train, keeping the best epoch on disk; the best epoch's number, and whether the user stopped it."""
+def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watcher: Watcher) -> tuple[int, bool, float]:
+    """Train, keeping the best epoch on disk; its number, whether the user stopped it, and earlier sittings' seconds."""
     learn, minutes = ready.learn, asked["minutes"]
     best, log, layers, stop = KeepBest(lambda: ready.folder.save(run.model)), StepLog(), LayerLog(), StopWhenAsked()
     kept = Checkpoints(run.checkpoints, minutes=asked["checkpoint_minutes"], best=best, asked=lambda: stop.agreed)
@@ -189,7 +189,7 @@ def _fit(run: RunFolder, plan: Plan, ready: _Ready, asked: dict[str, Any], watch
     ready.folder.save(
         run.model
     )  # also where the folder had the weights of an epoch that was cut short, and then begun anew
-    return best.epoch, stop.agreed
+    return best.epoch, stop.agreed, reporter.earlier
 
 
 class _Reporter(Callback):
@@ -197,6 +197,10 @@ class _Reporter(Callback):
 
     def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
         self.run, self.log, self.layers, self.watcher = run, log, layers, watcher
+
+    def before_fit(self) -> None:
+        """Note the seconds of the epochs that a checkpoint brought."""
+        self.earlier = sum(row.seconds for row in self.learn.recorder.rows)
 
     def after_batch(self) -> None:
         learn = self.learn
