@@ -15,6 +15,7 @@ from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.data.sources import read_source
 from sevensteps.errors import RequestError
 from sevensteps.tour.exhibit import EXHIBITS, Exhibit, Shown
+from sevensteps.tour.pages import write_tour
 from sevensteps.tour.show import choose, contents, render, run_exhibit, run_tour
 
 HERE = tuple(range(1, 38))
@@ -81,6 +82,17 @@ def test_controls_that_were_turned_are_in_the_result_beside_the_others(digits: D
     assert len(result["findings"]["loss"]) == 5
 
 
+def test_few_pictures_are_told_beside_what_was_found_on_them(
+    digits: DataLoaders, colour: DataLoaders, tmp_path: Path
+) -> None:
+    (few,), (many,) = run_tour([12], colour), run_tour([12], digits)
+    assert few["note"].startswith("only 48 training pictures: ")
+    assert few["note"] in as_printed(render(few), width=250)
+    assert many["note"] == ""
+    (page,), _ = write_tour([12], colour, tmp_path, "colours")
+    assert few["note"] in Path(page["page"]).read_text("utf-8")
+
+
 def test_what_is_not_finite_becomes_null(digits: DataLoaders) -> None:
     def endless(dls: DataLoaders) -> Shown:
         """Answer."""
@@ -112,7 +124,7 @@ def test_the_code_can_be_left_out(digits: DataLoaders) -> None:
 
 def test_names_from_a_strangers_disk_cannot_steer_the_terminal() -> None:
     result = {
-        "number": 3, "question": "?", "answer": "!", "code": "", "figure": "out\x1b[2J.png",
+        "number": 3, "question": "?", "answer": "!", "code": "", "note": "", "figure": "out\x1b[2J.png",
         "findings": {"class": "a\x1b[31m", "distances": {"b\x9b2J": 1.0}, "markup": "[red]x"},
     }  # fmt: skip
     page = as_printed(render(result))

@@ -11,7 +11,7 @@ from ..data.dataloaders import DataLoaders
 from ..errors import RequestError
 from ..files import make_folder, write_bytes
 from ..insight.drawing import png
-from ..words import finite, visible
+from ..words import finite, plural, visible
 from . import (  # noqa: F401 - importing them puts their exhibits into EXHIBITS
     activations,
     batches,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..data.store import Progress
 
+FEW = 64  # training pictures: with fewer, an epoch in batches of 16 has less than four steps
 MOST_SHOWN = 5  # values of a longer list, on a terminal
 
 
@@ -49,10 +50,10 @@ def run_tour(
 ) -> list[dict[str, Any]]:
     """Run exhibits on the pictures of `dls`: one table of plain values each, fit for JSON.
 
-    Its keys are number, question, answer, controls, findings, code, seconds, and figure: the path of the PNG in the
-    folder `out`, which is made where it is not there and whose figures of an earlier tour are replaced; None without
-    `out`. No `numbers` is all. Raises `RequestError` for an unknown number, `StorageError` for a figure that cannot
-    be written.
+    Its keys are number, question, answer, controls, findings, note (where the pictures are too few to show what the
+    answer says, else ""), code, seconds, and figure: the path of the PNG in the folder `out`, which is made where it is
+    not there and whose figures of an earlier tour are replaced; None without `out`. No `numbers` is all. Raises
+    `RequestError` for an unknown number, `StorageError` for a figure that cannot be written.
     """
     chosen = choose(numbers)
     folder = make_folder(out) if out is not None else None
@@ -92,11 +93,18 @@ def visit(
         "answer": exhibit.answer,
         "controls": {name: controls.get(name, control.default) for name, control in exhibit.controls.items()},
         "findings": finite(shown.findings),
+        "note": _note(dls),
         "code": exhibit.code,
         "figure": None,
         "seconds": round(time.perf_counter() - started, 3),
     }
     return result, shown.figure
+
+
+def _note(dls: DataLoaders) -> str:
+    n = dls.splits["train"].n
+    few = f"only {plural(n, 'training picture')}: what the answer says of batches, noise and learning shows on more"
+    return few if n < FEW else ""
 
 
 def contents() -> RenderableType:
@@ -125,6 +133,7 @@ def render(result: Mapping[str, Any], *, code: bool = True) -> RenderableType:
         Markdown(result["answer"]),
         Text("Found on these pictures", style="bold cyan"),
         findings,
+        *([Text(result["note"], style="yellow")] if result["note"] else []),
     ]
     if code:
         parts += [Text("How", style="bold cyan"), Syntax(result["code"], "python", background_color="default")]
