@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.models.networks import count_parameters
-from sevensteps.tour.activations import ACTIVATIONS, activation, depth, relu_twice
+from sevensteps.tour.activations import ACTIVATIONS, activation, depth, relu, relu_twice
 from sevensteps.tour.classes import TwoClasses
 from sevensteps.tour.exhibit import EXHIBITS
 
@@ -167,3 +167,18 @@ def test_on_pictures_both_networks_have_as_many_parameters_and_both_learn(
     assert deep["parameters"] == pytest.approx(one_layer["parameters"], rel=0.03)
     for network in (deep, one_layer):
         assert all(len(run) == 20 and run[-1] > 0.6 for run in network["valid_accuracy"])
+
+
+def test_relu_is_0_below_0_and_the_number_itself_above(digits: DataLoaders) -> None:
+    found = relu(digits).findings
+    assert found["at_-2_-1_0_1_2"] == [0, 0, 0, 1, 2]
+    assert (found["slope_below"], found["slope_at_0_in_torch"], found["slope_above"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("data", ["digits", "colour"])
+def test_two_linear_layers_are_one_and_only_relu_bends(data: str, request: pytest.FixtureRequest) -> None:
+    found = relu(request.getfixturevalue(data)).findings
+    assert found["two_layers_less_one"] < 1e-12
+    assert found["bend_without"] < 1e-12
+    assert found["bend_with"] > 0.01
+    assert 0 < found["set_to_zero"] < 1

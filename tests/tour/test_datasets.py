@@ -24,7 +24,7 @@ def test_the_folders_are_splits_of_classes_with_the_counts_of_the_data(tmp_path:
         for i in range(n):
             Image.new("L", (4, 4), 50 * n + i).save(tmp_path / place / f"{i}.png")
     found = folders(DataLoaders.from_folder(tmp_path)).findings
-    assert found["folders"] == counts
+    assert found["pictures"] == counts
     assert found["first_names"] == {"train": "train/cat/0.png", "valid": "valid/cat/0.png"}
 
 
@@ -52,7 +52,7 @@ def test_a_picture_in_both_splits_is_found(digits: DataLoaders) -> None:
 def test_a_class_that_valid_has_no_picture_of_can_be_drawn(digits: DataLoaders) -> None:
     x, y = pictures(digits)
     shown = folders(DataLoaders.from_arrays(x[:100], y[:100], valid=(x[100:101], y[100:101])))
-    assert shown.findings["folders"]["valid/0"] in (0, 1)
+    assert shown.findings["pictures"]["valid/0"] in (0, 1)
     assert shown.figure is not None
     shown.figure.canvas.draw()
 

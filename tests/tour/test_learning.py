@@ -9,7 +9,7 @@ from sevensteps.data.dataloader import DataLoader
 from sevensteps.data.dataloaders import DataLoaders
 from sevensteps.tour.classes import TwoClasses
 from sevensteps.tour.exhibit import EXHIBITS
-from sevensteps.tour.learning import accuracy_as_loss, gradient, learning_rates, relu, seven_steps, sigmoid, zeroing
+from sevensteps.tour.learning import accuracy_as_loss, gradient, learning_rates, seven_steps, sigmoid, zeroing
 from sevensteps.training.losses import mnist_loss
 from sevensteps.training.metrics import batch_accuracy
 from sevensteps.training.optimizers import SGD
@@ -42,7 +42,8 @@ def test_the_seven_steps_are_named_in_their_order(digits: DataLoaders) -> None:
     found = seven_steps(digits, lr=2.0, steps=3).findings
     names = "1 initialise, 2 predict, 3 loss, 4 gradient, 5 step, 6 repeat, 7 stop"
     assert ", ".join(list(found)[:7]) == names
-    assert found["6 repeat"] == "from 2, 3 steps in all"
+    assert found["6 repeat"] == "from 2, with the next batch"
+    assert found["7 stop"] == f"after 3 steps; the last batch's loss {found['loss'][-1]:.3g}"
     gradient, step = (float(text.split()[-2]) for text in (found["4 gradient"], found["5 step"]))
     assert step == pytest.approx(2 * gradient, rel=0.01)
 
@@ -161,18 +162,3 @@ def test_zeroed_training_comes_to_rest_and_the_other_does_not(data: str, request
     assert max(found["step_length_not_zeroed"][-10:]) > found["step_length_not_zeroed"][0]
     late = found["loss_not_zeroed"][-20:]
     assert max(late) > 1.2 * min(late)
-
-
-def test_relu_is_0_below_0_and_the_number_itself_above(digits: DataLoaders) -> None:
-    found = relu(digits).findings
-    assert found["at_-2_-1_0_1_2"] == [0, 0, 0, 1, 2]
-    assert (found["slope_below"], found["slope_at_0_in_torch"], found["slope_above"]) == (0, 0, 1)
-
-
-@pytest.mark.parametrize("data", ["digits", "colour"])
-def test_two_linear_layers_are_one_and_only_relu_bends(data: str, request: pytest.FixtureRequest) -> None:
-    found = relu(request.getfixturevalue(data)).findings
-    assert found["two_layers_less_one"] < 1e-12
-    assert found["bend_without"] < 1e-12
-    assert found["bend_with"] > 0.01
-    assert 0 < found["set_to_zero"] < 1

@@ -60,6 +60,7 @@ def test_every_page_shows_question_answer_figure_findings_code_and_controls(tour
         assert exhibit.code in read.text
         assert all(name.replace("_", " ") in read.text for name in result["findings"])
         assert all(control.fitting in read.text for control in exhibit.controls.values())
+        assert (exhibit.in_python in read.text) is bool(exhibit.controls)
         assert "the digits: 1,438 training and 359 validation pictures of 10 classes, 8 × 8 pixels, grey" in words
         assert f"answered in {result['seconds']} s" in words
 

@@ -144,3 +144,10 @@ def test_rendering_changes_nothing(digits: DataLoaders) -> None:
 def test_the_contents_list_every_question() -> None:
     page = as_printed(contents(), width=150)
     assert all(EXHIBITS[number].question in page for number in HERE)
+
+
+@pytest.mark.parametrize("number", [3, 7, 17])
+def test_the_lines_to_try_run_and_draw(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(EXHIBITS[number].in_python, {})
+    assert len(list(tmp_path.glob("*.png"))) == 1

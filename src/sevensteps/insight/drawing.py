@@ -42,7 +42,10 @@ def draw(axis: Axes, title: str, x: str, y: str, *curves: tuple[Any, Any, str, s
 
 
 def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 255, signed: bool = False) -> None:
-    """A picture (C×H×W or H×W, 0 to `high`) in a panel; `signed` is -`high` in blue to +`high` in red, one channel."""
+    """A picture (C×H×W or H×W, 0 to `high`) in a panel; `signed` is -`high` in blue to +`high` in red.
+
+    Of the three channels of a signed one their mean is shown, and the panel says so.
+    """
     image = picture.detach().float().cpu()
     image = image.permute(1, 2, 0) if image.ndim == 3 else image[:, :, None]
     low, colours = (-high, "RdBu_r") if signed else (0, "gray")
@@ -50,6 +53,8 @@ def show_picture(axis: Axes, picture: Tensor, title: str = "", *, high: float = 
     axis.imshow(shown.numpy(), cmap=colours, vmin=low, vmax=high)
     axis.set_title(title, fontsize=10)
     axis.set(xticks=[], yticks=[])
+    if signed and image.shape[2] == 3:
+        axis.set_xlabel("mean of the three channels", fontsize=8)
     axis.spines[:].set_visible(False)
 
 

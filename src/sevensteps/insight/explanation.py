@@ -89,12 +89,12 @@ class Explanation:
         if self.true is None:
             return ""
         learned, forgotten = turns(self.epochs)
-        right = [row for row in self.epochs if row.right]
+        right = [row for row in self.epochs if row.right and row.epoch]
         if not right:
             return "epoch: it was wrong after every one"
         best = max(right, key=lambda row: row.probability)
-        after = f"learned in epoch {', '.join(map(str, learned))}" if learned else "right before anything was learned"
         lost = f", forgotten in epoch {', '.join(map(str, forgotten))}" if forgotten else ""
+        after = f"learned in epoch {', '.join(map(str, learned))}"
         return f"epoch: {after}{lost}; surest of it after epoch {best.epoch}, with {percent(best.probability)}"
 
     def _by_lr(self) -> str:

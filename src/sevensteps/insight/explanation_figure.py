@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .explanation import Explanation
 
-MOST_CLASSES = 8
+MOST_CLASSES = 10
 MOST_SPOTS = 32  # to a side: single pixels of a photograph are too many to be seen
 
 
@@ -74,8 +74,12 @@ def _draw_probabilities(axis: Axes, it: Explanation) -> None:
     axis.set_yticks(range(len(shown)), [plain(it.vocab[i]) for i in shown], fontsize=8)
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel="probability")
-    axis.set_title("how sure it is", fontsize=10)
+    axis.set_title(_of_all("how sure it is", len(shown), it), fontsize=10)
     axis.legend(fontsize=8, loc="lower right")
+
+
+def _of_all(title: str, shown: int, it: Explanation) -> str:
+    return title if shown == len(it.vocab) else f"{title}\n({shown} of {len(it.vocab)} classes)"
 
 
 def _draw_archetypes(axis: Axes, it: Explanation) -> None:
@@ -83,7 +87,7 @@ def _draw_archetypes(axis: Axes, it: Explanation) -> None:
     axis.barh(range(len(rows)), [distance for _, distance in rows], color="C1")
     axis.set_yticks(range(len(rows)), [plain(name) for name, _ in rows], fontsize=8)
     axis.invert_yaxis()
-    axis.set_title("how far from each class's average picture", fontsize=10)
+    axis.set_title(_of_all("how far from each class's average picture", len(rows), it), fontsize=10)
     axis.set_xlabel("mean absolute difference of pixels")
 
 

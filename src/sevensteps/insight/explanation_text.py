@@ -57,13 +57,22 @@ def _looks_like(it: Explanation) -> str:
         lines.append(f"Training pictures that the network finds most alike: {_named(it.neighbours.features)}")
     lines.append(f"Training pictures with the nearest pixels: {_named(it.neighbours.pixels)}")
     if it.influences:
-        lines.append(f"Training pictures that spoke most for {visible(it.called)}: {_named(it.influences.helping)}")
-        lines.append(f"and most against it: {_named(it.influences.opposing)}")
+        called = visible(it.called)
+        lines.append(
+            "One more step on a training picture (last layer alone, rate 1) would lower the loss of the answer"
+        )
+        lines.append(f"{called} most with {_pulling(it.influences.helping)}")
+        lines.append(f"and raise it most with {_pulling(it.influences.opposing)}")
     return "\n".join(lines)
 
 
-def _named(pictures: Sequence[Neighbour | Influence]) -> str:
+def _named(pictures: Sequence[Neighbour]) -> str:
     return ", ".join(f"{visible(one.name)} ({visible(one.true)})" for one in pictures[:MOST_PICTURES]) or "none"
+
+
+def _pulling(pictures: Sequence[Influence]) -> str:
+    most = pictures[:MOST_PICTURES]
+    return ", ".join(f"{visible(one.name)} ({visible(one.true)}) by {abs(one.strength):.2g}" for one in most) or "none"
 
 
 def _pixels(it: Explanation) -> str:
@@ -71,8 +80,8 @@ def _pixels(it: Explanation) -> str:
     share = float(seen.integrated.clamp(min=0).sum()), -float(seen.integrated.clamp(max=0).sum())
     return (
         f"The pixels give {visible(it.called)} a score of {seen.score:.4g}, a black picture {seen.black_score:.4g}. By "
-        f"integrated gradients {share[0]:.4g} speaks for it and {share[1]:.4g} against (they miss the difference by "
-        f"{seen.completeness_error:.2g}); the figure shows where."
+        f"integrated gradients {share[0]:.4g} speaks for it and {share[1]:.4g} against: together that should be the "
+        f"difference of the two scores, and misses it by {seen.completeness_error:.2g}. The figure shows where."
     )
 
 

@@ -88,11 +88,14 @@ def answer_after(epoch: int, preds: Tensor, true: int | None, vocab: Sequence[st
 def turns(rows: Sequence[AfterEpoch]) -> tuple[list[int], list[int]]:
     """The epochs after which it was right and had not been, and those after which it had been and was not.
 
+    Before the first it may be right by chance, which nothing was learned for.
+
     >>> row = AfterEpoch(0, "3", 0.9, 0.9, 0.1, False)
     >>> turns([row, row._replace(epoch=1, right=True), row._replace(epoch=2), row._replace(epoch=3, right=True)])
     ([1, 3], [2])
     """
-    pairs = list(itertools.pairwise(rows))
+    known = [row._replace(right=row.right and row.epoch > 0) for row in rows]
+    pairs = list(itertools.pairwise(known))
     learned = [after.epoch for before, after in pairs if after.right and not before.right]
     return learned, [after.epoch for before, after in pairs if before.right and not after.right]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..training.keepers import length_of
 from ..training.layer_log import layer_of
 from ..words import finite
 from .autograd import Node
@@ -167,8 +168,8 @@ class Trace:
 
     @property
     def gradient_norm(self) -> float:
-        """The length of the whole gradient."""
-        return math.hypot(*(part.gradient for part in self.parameters))
+        """The length of the whole gradient, as the record of a run has it."""
+        return length_of(list(self.gradients.values()))
 
     @cached_property
     def is_plain(self) -> bool:

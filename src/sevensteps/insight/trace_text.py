@@ -79,7 +79,8 @@ def _step(trace: Trace) -> str:
     if trace.is_plain:
         formula = "after = before - lr × gradient"
     else:
-        formula = f"after = before - lr × direction; {trace.optimizer} makes it of gradients, old and new"
+        made = f"{trace.optimizer} makes it of the gradients so far"
+        formula = f"after = before - lr × direction; {made}, and of the weight where it decays"
     rows = [
         (_name(it.parameter + "".join(f"[{i}]" for i in it.place)), _signed(it.before), _signed(it.gradient),
          "" if trace.is_plain else _signed(it.direction), _signed(it.after), _percent(part.ratio))
@@ -129,7 +130,7 @@ def _path(trace: Trace) -> str:
     steps = operations(trace.graph)
     words = [f"{name} ({', '.join(map(visible, weights))})" if weights else name for name, weights in steps]
     rest = [f"… {len(words) - MOST_OPERATIONS} more"] if len(words) > MOST_OPERATIONS else []
-    return "\n".join(textwrap.wrap(" ← ".join([*words[:MOST_OPERATIONS], *rest]), WIDTH - 4, break_long_words=False))
+    return "\n".join(textwrap.wrap(" → ".join([*words[:MOST_OPERATIONS], *rest]), WIDTH - 4, break_long_words=False))
 
 
 def _bar(value: float, parts: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from ..randomness import torch_seeded
 from ..training.metrics import accuracy
 from ..training.optimizers import AdamW
 from .classes import AllClasses, TwoClasses
-from .exhibit import Between, Shown, exhibit, refusal
+from .exhibit import Between, Shown, exhibit, grad_of, refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,34 @@ ACTIVATIONS: dict[str, tuple[nn.Module, float, str]] = {
     "tanh": (nn.Tanh(), 5 / 3, "C2"),
     "ReLU": (nn.ReLU(), 2**0.5, "C1"),
 }
+
+
+@exhibit(34, "What is ReLU? Draw a plot of it from -2 to +2.")
+def relu(dls: DataLoaders, hidden: Annotated[int, Between(1, 200)] = 30) -> Shown:
+    """max(0, x): every negative number becomes 0, the others stay. A rectified linear unit.
+
+    Its slope is 0 below 0 and 1 above; at 0 it has none, and torch takes 0. Without it, or another function that is not
+    linear, two linear layers are no more than one: their matrices multiply into a single matrix. With it between them
+    the answer bends, and with enough bends a network comes as near as one likes to any continuous function of pixels.
+    """
+    x = torch.arange(-200, 201).div(100).requires_grad_()
+    y: Any = F.relu(x)
+    y.sum().backward()
+    data = TwoClasses.of(dls)
+    first, second = data.random(hidden, seed=3), torch.ones(hidden, 1, dtype=torch.float64)
+    a, b = data.x[data.y == 1][0], data.x[data.y == 0][0]
+    blend = torch.linspace(0, 1, 201, dtype=torch.float64)[:, None]
+    between = a + blend * (b - a)  # from the one picture to the other
+    straight = (between @ first @ second)[:, 0]
+    bent, one_layer = (F.relu(between @ first) @ second)[:, 0], (between @ (first @ second))[:, 0]
+    chords = [torch.lerp(curve[0], curve[-1], blend[:, 0]) for curve in (straight, bent)]  # from end to end
+    findings = {
+        "at_-2_-1_0_1_2": y[::100].tolist(), "slope_below": grad_of(x)[0].item(), "slope_above": grad_of(x)[-1].item(),
+        "slope_at_0_in_torch": grad_of(x)[200].item(), "two_layers_less_one": (straight - one_layer).abs().max().item(),
+        "bend_without": (straight - chords[0]).abs().max().item(), "bend_with": (bent - chords[1]).abs().max().item(),
+        "hidden": hidden, "set_to_zero": ((data.x @ first) < 0).double().mean().item(),
+    }  # fmt: skip
+    return Shown(findings, _draw_relu(x.detach(), y.detach(), blend, straight, bent, data.names))
 
 
 @exhibit(35, "What is an activation function?")
@@ -174,6 +202,17 @@ def depth(
         },
     }  # fmt: skip
     return Shown(findings, _draw_depth(findings, x, deep, wide, small))
+
+
+def _draw_relu(x: Tensor, y: Tensor, blend: Tensor, straight: Tensor, bent: Tensor, names: list[str]) -> Figure:
+    figure, axes = panels(3, "ReLU: max(0, x), and what a network gets from it")
+    draw(axes[0], "below 0 flat, above 0 with a slope of 1", "x", "max(0, x)", (x, y, "C0", ""))
+    axes[0].set_xticks(range(-2, 3))
+    percent, way, ends = 100 * blend[:, 0], f"from {names[0]} (0 %) to {names[1]} (100 %)", [0, -1]
+    titles = ("two linear layers: a straight line", "with ReLU between them: it bends")
+    for axis, title, curve in zip(axes[1:], titles, (straight, bent), strict=True):
+        draw(axis, title, way, "score", (percent, curve, "C1", ""), (percent[ends], curve[ends], "C7:", ""))
+    return figure
 
 
 def _draw_activations(found: dict[str, Any], x: Tensor, curves: dict[str, Tensor], slopes: dict[str, Tensor]) -> Figure:

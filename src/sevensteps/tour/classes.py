@@ -20,6 +20,7 @@ from ..training.learner import Learner
 from .exhibit import collection_of
 
 SIDE_GREY, SIDE_COLOUR, MOST_PICTURES = 10, 6, 150  # of each class; so little that torch needs one core only
+MOST_LETTERS = 10  # of a class's name: figures say two of them in a line
 MOST = 600  # pictures of all classes, or a few more
 
 
@@ -48,7 +49,7 @@ class TwoClasses(NamedTuple):
         collection, both = collection_of(dls, split), sorted(present)[:2]
         chosen = torch.cat(_members(collection, both, MOST_PICTURES))
         x = _shrunk(collection.pixels_of(chosen)).double()
-        names = [plain((dls.vocab or [])[label]) for label in both]
+        names = [plain((dls.vocab or [])[label], MOST_LETTERS) for label in both]
         flat = (2 * x - 1).flatten(1) / x[0].numel() ** 0.5
         return cls(flat, (collection.labels[chosen] == both[0]).double(), names, tuple(x.shape[1:]))
 
@@ -94,7 +95,7 @@ class AllClasses(NamedTuple):
     @classmethod
     def of(cls, dls: DataLoaders) -> AllClasses:
         """Of each class about as many pictures, evenly chosen. Raises `RequestError` where there are none in memory."""
-        names = [plain(name) for name in dls.vocab or []]
+        names = [plain(name, MOST_LETTERS) for name in dls.vocab or []]
         pixels, labels = [], []
         for split in ("train", "valid"):
             collection = collection_of(dls, split)

@@ -44,9 +44,10 @@ def folders(dls: DataLoaders) -> Shown:
         right_random[split] = (at_random[nearest] == dealt[::every]).double().mean().item()
 
     seen = {picture.numpy().tobytes() for picture in train}
+    first = {split: loader.collection.names[0] for split, loader in dls.splits.items()}
     findings = {
-        "folders": {f"{split}/{name}": n for split, table in dls.counts.items() for name, n in table.items()},
-        "first_names": {split: loader.collection.names[0] for split, loader in dls.splits.items()},
+        "pictures": {f"{split}/{name}": n for split, table in dls.counts.items() for name, n in table.items()},
+        "first_names": first, "came_in_such_folders": first["train"].startswith("train/"),
         "valid_pictures_also_in_train": sum(picture.numpy().tobytes() in seen for picture in valid),
         "right_by_heart": right, "right_by_heart_with_random_labels": right_random,
     }  # fmt: skip
@@ -134,7 +135,7 @@ def _draw_folders(dls: DataLoaders, splits: dict[str, tuple[Tensor, Tensor]], fo
         for label, (axis, name) in enumerate(zip(row, vocab, strict=False)):
             mine = pixels[labels == label]
             show_picture(axis, mine[0] if len(mine) else torch.zeros(1, 1), f"{split}/{plain(name, 14)}/")
-            axis.set_xlabel(f"{found['folders'][f'{split}/{name}']:,} pictures")
+            axis.set_xlabel(f"{found['pictures'][f'{split}/{name}']:,} pictures")
         shares = [100 * found[key][split] for key in ("right_by_heart", "right_by_heart_with_random_labels")]
         bars.bar_label(bars.bar((0, 1), shares, color=("C0", "C1")), fmt="%.0f %%")
         bars.set(ylim=(0, 119), yticks=(0, 50, 100), ylabel="% right")
@@ -142,7 +143,7 @@ def _draw_folders(dls: DataLoaders, splits: dict[str, tuple[Tensor, Tensor]], fo
         bars.set_title(f"train learned by heart,\nmeasured on {split}", fontsize=10)
     more = len(vocab) + 1 - columns
     notes = [f"and {more} more {'class' if more == 1 else 'classes'} in each split"] if more else []
-    if not found["first_names"]["train"].startswith("train/"):
+    if not found["came_in_such_folders"]:
         notes.append("these pictures did not come in such folders")
     figure.supxlabel("; ".join(notes), fontsize=10)
     return figure

@@ -32,8 +32,8 @@ def sgd(
     A step subtracts learning rate × gradient from the weights. The gradient of all pictures is exact, but a look at all
     of them buys a single step. That of a random batch errs, one way or another, and is right on average: the mean over
     the batches of an epoch is the gradient of all. So the same looks buy many steps, some of them uphill, which come
-    much further down. Random changes, of which those stay that help, come less far: they do not know the way. `speed`
-    is the learning rate as a part of the highest one that descent by all pictures stands.
+    much further down. Random changes, of which those stay that help, come less far: they do not know the way. Here the
+    learning rate is a quarter (`speed`) of the highest one that descent by all pictures stands.
     """
     data = TwoClasses.of(dls)
     start, lr = data.random(), speed * 2 / data.curvatures[0][-1]
@@ -84,7 +84,8 @@ def new_weights(
     The gradient says where the loss rises, so the step goes the other way; added, it climbs. A small step lowers the
     loss by as much as the gradient promises, lr × its squared length; for a large one the slope does not last. The
     optimizers do the same: `BasicOptim` to the last bit, `SGD` and `torch.optim.SGD` with one rounding instead of two,
-    as in `w.sub_(w.grad, alpha=lr)`. Autograd must not watch: torch refuses to change weights whose use it records.
+    as in `w.sub_(w.grad, alpha=lr)`. Write it under `torch.no_grad()`, or on `w.data`: else torch refuses to change in
+    place a weight that asks for a gradient.
     """
     data = TwoClasses.of(dls)
     start = data.random() / 10
@@ -150,8 +151,8 @@ def _draw_sgd(
     curves = []
     for name, style in (("SGD", "C0.-"), ("all pictures a step", "C1o-")):
         curves.append((*(directions.T @ paths[name] - floor[:, None]), style, f"{name}: {found['steps'][name]} steps"))
-    draw(axes[1], "SGD's way is crooked, in many more steps", "place along the steepest direction",
-         "along the second steepest", *curves)  # fmt: skip
+    draw(axes[1], "SGD's way is crooked, in many more steps", "place along the most curved direction",
+         "along the second most curved", *curves)  # fmt: skip
     axes[1].locator_params(nbins=6)
     _contours(axes[1], *curvatures.tolist())
 
@@ -162,11 +163,11 @@ def _draw_sgd(
     return figure
 
 
-def _contours(axis: Axes, steepest: float, second: float) -> None:
+def _contours(axis: Axes, most: float, second: float) -> None:
     """Lines of equal loss around the floor, for how much it curves along both axes."""
     ranges = (torch.linspace(*ends, 80) for ends in (axis.get_xlim(), axis.get_ylim()))
     x, y = torch.meshgrid(*ranges, indexing="xy")
-    axis.contour(x, y, steepest / 2 * x**2 + second / 2 * y**2, 12, colors="0.8", linewidths=0.8, zorder=0)
+    axis.contour(x, y, most / 2 * x**2 + second / 2 * y**2, 12, colors="0.8", linewidths=0.8, zorder=0)
 
 
 def _draw_new_weights(

@@ -114,6 +114,16 @@ class Exhibit:
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return {p.name: _control(p.name, p.default, hints[p.name]) for p in parameters}
 
+    @property
+    def in_python(self) -> str:
+        """How its controls are turned: lines to try."""
+        name, turned = self.function.__name__, [f"{it.name}={it.default!r}" for it in self.controls.values()]
+        return (
+            f"from sevensteps import DataLoaders\nfrom {self.function.__module__} import {name}\n\n"
+            f"shown = {name}({', '.join(['DataLoaders.from_source()', *turned])})\n"
+            f'shown.figure.savefig("{name}.png")'
+        )
+
     def run(self, dls: DataLoaders, **controls: Any) -> Shown:
         """Show it on these pictures. Raises `RequestError` for an unknown control, or a value that does not fit."""
         known = self.controls

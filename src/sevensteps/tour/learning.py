@@ -50,11 +50,11 @@ def seven_steps(dls: DataLoaders, lr: Annotated[float, Between(0.001, 1000)] = 1
     findings = {
         "1 initialise": f"{len(w)} random weights", "2 predict": f"{min(64, len(train.x))} scores, one a picture",
         "3 loss": f"{losses[0]:.3g}", "4 gradient": f"{lengths[0]:.3g} long",
-        "5 step": f"weights - lr × gradient, {lr * lengths[0]:.3g} long", "6 repeat": f"from 2, {steps} steps in all",
-        "7 stop": f"at a loss of {losses[-1]:.3g}", "loss": losses, "valid_accuracy": accuracies,
-        "classes": train.names,
+        "5 step": f"weights - lr × gradient, {lr * lengths[0]:.3g} long", "6 repeat": "from 2, with the next batch",
+        "7 stop": f"after {steps} steps; the last batch's loss {losses[-1]:.3g}", "loss": losses,
+        "valid_accuracy": accuracies, "classes": train.names,
     }  # fmt: skip
-    return Shown(findings, _draw_seven(findings))
+    return Shown(findings, _draw_seven(findings, len(batches)))
 
 
 @exhibit(17, "Why can't we always use a high learning rate?")
@@ -64,13 +64,15 @@ def learning_rates(dls: DataLoaders, steps: Annotated[int, Between(2, 50)] = 20)
     Along a direction in which the loss curves by c, a step of learning rate lr multiplies the distance to the floor by
     1 - lr × c. Up to lr = 1 / c that shrinks it; from there to 2 / c it changes sides at each step, it bounces, and
     still shrinks; above 2 / c it lands higher on the other side each time, and the loss grows without end: it diverges.
-    The steepest direction sets the limit. For this squared error c is the same everywhere; other losses change theirs.
+    The most curved direction sets the limit. For this squared error c is the same everywhere; other losses change
+    theirs.
     """
     data = TwoClasses.of(dls)
     curvatures, directions = data.curvatures
-    steepest, limit = directions[:, -1], 2 / curvatures[-1]
-    floor = (2 * data.x.T @ data.y / len(data.x)) @ steepest / curvatures[-1]
-    factors = torch.cat([torch.tensor([0.25, 0.95, 1.05]), torch.logspace(-2.5, 0.3, 40)]).double()
+    bent, limit = directions[:, -1], 2 / curvatures[-1]
+    floor = (2 * data.x.T @ data.y / len(data.x)) @ bent / curvatures[-1]
+    swept = torch.cat([torch.logspace(-2.5, 0.3, 40), torch.linspace(0.9, 1.1, 21)]).sort().values
+    factors = torch.cat([torch.tensor([0.25, 0.95, 1.05]), swept]).double()
     lrs = limit * factors
     w = data.random().repeat(1, len(lrs)).requires_grad_()  # a model for each learning rate, all trained at once
     losses, places = [], []
@@ -78,7 +80,7 @@ def learning_rates(dls: DataLoaders, steps: Annotated[int, Between(2, 50)] = 20)
         loss = data.squared_error(w)
         loss.sum().backward()
         losses.append(loss.detach())
-        places.append(steepest @ w.detach() - floor)
+        places.append(bent @ w.detach() - floor)
         w.data -= lrs * grad_of(w)
         w.grad = None
     loss_of, place_of = torch.stack(losses), torch.stack(places)  # steps × learning rates
@@ -165,13 +167,14 @@ def sigmoid(dls: DataLoaders) -> Shown:
 
 
 @exhibit(31, "Why do we have to zero the gradients?")
-def zeroing(dls: DataLoaders, speed: Annotated[float, Between(0.01, 0.9)] = 0.1, steps: Steps = 60) -> Shown:
-    """Because `backward` adds the new gradients to those in `.grad`, so that each step would repeat all before it.
+def zeroing(dls: DataLoaders, speed: Annotated[float, Between(0.01, 0.9)] = 0.5, steps: Steps = 60) -> Shown:
+    """Because `backward` adds to what is in `.grad`: each step would follow the sum of all the gradients so far.
 
     Two backward calls leave twice the gradient. In training, step k would subtract lr × the sum of k gradients, all but
     one of them taken at weights that are gone. As a ball that rolls without friction, the weights run past the valley's
-    floor and up again, and never come to rest. Adding is on purpose, though: several small batches can make up a large
-    one. `speed` is the learning rate as a part of the highest possible one.
+    floor and up again; they pass low places, but come to rest in none. (With momentum, which lets old gradients fade,
+    they do.) Adding is on purpose: several small batches can make up a large one. Here the learning rate is half
+    (`speed`) of the highest possible one.
     """
     data = TwoClasses.of(dls)
     lr = speed * 2 / data.curvatures[0][-1].item()
@@ -200,42 +203,17 @@ def zeroing(dls: DataLoaders, speed: Annotated[float, Between(0.01, 0.9)] = 0.1,
     return Shown(findings, _draw_zeroing(findings))
 
 
-@exhibit(34, "What is ReLU? Draw a plot of it from -2 to +2.")
-def relu(dls: DataLoaders, hidden: Annotated[int, Between(1, 200)] = 30) -> Shown:
-    """max(0, x): every negative number becomes 0, the others stay. A rectified linear unit.
-
-    Its slope is 0 below 0 and 1 above; at 0 it has none, and torch takes 0. Without it, or another function that is not
-    linear, two linear layers are no more than one: their matrices multiply into a single matrix. With it between them
-    the answer bends, and with enough bends a network comes as near as one likes to any continuous function of pixels.
-    """
-    x = torch.arange(-200, 201).div(100).requires_grad_()
-    y: Any = F.relu(x)
-    y.sum().backward()
-    data = TwoClasses.of(dls)
-    first, second = data.random(hidden, seed=3), torch.ones(hidden, 1, dtype=torch.float64)
-    a, b = data.x[data.y == 1][0], data.x[data.y == 0][0]
-    blend = torch.linspace(0, 1, 201, dtype=torch.float64)[:, None]
-    between = a + blend * (b - a)  # from the one picture to the other
-    straight = (between @ first @ second)[:, 0]
-    bent, one_layer = (F.relu(between @ first) @ second)[:, 0], (between @ (first @ second))[:, 0]
-    chords = [torch.lerp(curve[0], curve[-1], blend[:, 0]) for curve in (straight, bent)]  # from end to end
-    findings = {
-        "at_-2_-1_0_1_2": y[::100].tolist(), "slope_below": grad_of(x)[0].item(), "slope_above": grad_of(x)[-1].item(),
-        "slope_at_0_in_torch": grad_of(x)[200].item(), "two_layers_less_one": (straight - one_layer).abs().max().item(),
-        "bend_without": (straight - chords[0]).abs().max().item(), "bend_with": (bent - chords[1]).abs().max().item(),
-        "hidden": hidden, "set_to_zero": ((data.x @ first) < 0).double().mean().item(),
-    }  # fmt: skip
-    return Shown(findings, _draw_relu(x.detach(), y.detach(), blend, straight, bent, data.names))
-
-
-def _draw_seven(found: dict[str, Any]) -> Figure:
+def _draw_seven(found: dict[str, Any], an_epoch: int) -> Figure:
     figure, axes = panels(3, f"The seven steps, learning to tell {' from '.join(found['classes'])}")
     axes[0].axis("off")
     for k, (name, what) in enumerate(list(found.items())[:7]):
         axes[0].text(0, 0.92 - k * 0.15, f"{name}: {what}", fontsize=10, va="center")
     draw(axes[0], "the steps, with the numbers of the first batch", "", "")
     steps, percent = range(1, len(found["loss"]) + 1), [100 * value for value in found["valid_accuracy"]]
-    draw(axes[1], "it is driven down: the loss", "step", "loss of the step's batch", (steps, found["loss"], "C0", ""))
+    epochs = torch.tensor(found["loss"]).split(an_epoch)
+    middles = [an_epoch * k + len(part) / 2 + 0.5 for k, part in enumerate(epochs)]
+    draw(axes[1], "it is driven down: the loss", "step", "loss", (steps, found["loss"], "C7", "of the step's batch"),
+         (middles, [part.mean().item() for part in epochs], "C0o-", "mean of an epoch"))  # fmt: skip
     right = "% right of the validation pictures"
     draw(axes[2], "what people read: the accuracy", "step", right, (steps, percent, "C1", ""))
     return figure
@@ -247,14 +225,15 @@ def _draw_rates(found: dict[str, Any], places: Tensor) -> Figure:
         x, half, one = torch.linspace(-1.1, 1.1, 200) * place.abs().max(), found["curvature"] / 2, found[name]
         what = f"lr = {one['lr']:.3g}, {one['lr'] / found['limit']:.2f} of the limit:\nover the floor in "
         curves = ((x, half * x**2, "C7", ""), (place, half * place**2, "C1.-", "steps"))
-        draw(axis, f"{what}{one['crossed_the_floor']} of {found['steps']} steps", "place along the steepest direction",
-             "loss above the floor", *curves, (place[:1], half * place[:1] ** 2, "C0o", "start"))  # fmt: skip
-    start, sweep = found["low"]["first_loss"], found["sweep"]
+        start = (place[:1], half * place[:1] ** 2, "C0o", "start")
+        draw(axis, f"{what}{one['crossed_the_floor']} of {found['steps']} steps",
+             "place along the most curved direction", "loss above the floor", *curves, start)  # fmt: skip
+    untrained, sweep = found["low"]["first_loss"], found["sweep"]
     axes[3].axvline(found["limit"], color="C1", linestyle="--", label=f"limit 2 / c = {found['limit']:.3g}")
-    axes[3].axhline(start, color="C7", label="loss at the start")
+    axes[3].axhline(untrained, color="C7", label="loss at the start")
     draw(axes[3], "low is slow, above the limit it diverges", "learning rate", f"loss after {found['steps']} steps",
          (sweep["lr"], sweep["last_loss"], "C0", "trained"))  # fmt: skip
-    axes[3].set(xscale="log", yscale="log", ylim=(0.5 * min(sweep["last_loss"]), 1e4 * start))
+    axes[3].set(xscale="log", yscale="log", ylim=(0.5 * min(sweep["last_loss"]), 1e4 * untrained))
     return figure
 
 
@@ -306,15 +285,4 @@ def _draw_zeroing(found: dict[str, Any]) -> Figure:
         zeroed = (steps, found[f"{key}_zeroed"], "C0", "zeroed before each step")
         never = (steps, found[f"{key}_not_zeroed"], "C1", "never zeroed")
         draw(axis, title, "step", key.replace("_", " "), zeroed, never)
-    return figure
-
-
-def _draw_relu(x: Tensor, y: Tensor, blend: Tensor, straight: Tensor, bent: Tensor, names: list[str]) -> Figure:
-    figure, axes = panels(3, "ReLU: max(0, x), and what a network gets from it")
-    draw(axes[0], "below 0 flat, above 0 with a slope of 1", "x", "max(0, x)", (x, y, "C0", ""))
-    axes[0].set_xticks(range(-2, 3))
-    percent, way, ends = 100 * blend[:, 0], f"from {names[0]} (0 %) to {names[1]} (100 %)", [0, -1]
-    titles = ("two linear layers: a straight line", "with ReLU between them: it bends")
-    for axis, title, curve in zip(axes[1:], titles, (straight, bent), strict=True):
-        draw(axis, title, way, "score", (percent, curve, "C1", ""), (percent[ends], curve[ends], "C7:", ""))
     return figure

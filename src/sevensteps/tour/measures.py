@@ -30,7 +30,7 @@ Rate = Annotated[float, Between(0.001, 10)]
 def validation(dls: DataLoaders, wrong: Annotated[float, Between(0.01, 0.5)] = 0.2, epochs: Epochs = 40) -> Shown:
     """On the validation set: what counts is how right the network is on pictures that it has not learnt from.
 
-    Training pictures it can learn by heart, so that its accuracy on them says little. The proof: the part `wrong` of
+    Training pictures it can learn by heart, so that its accuracy on them says little. The proof: a fifth (`wrong`) of
     the training labels is made wrong here, at random. The network learns these too, though nothing in the pictures says
     so, and its accuracy on its own pictures goes on rising when that on others has long stopped, or falls. Whoever
     chooses by the validation set stops in time; the accuracy to report is then that on a third set, never chosen by.

@@ -231,7 +231,7 @@ def _draw_ranks(tensors: dict[str, Tensor]) -> Figure:
         bars.set(yscale="log", ylim=(0.5, 10 * longest), xlim=(-0.6, max(tensor.ndim, 1) - 0.4))
         bars.tick_params(left=False, labelleft=False, which="both")
         bars.set_title(f"rank {tensor.ndim}\nshape {tuple(tensor.shape)}", fontsize=10)
-    axes[len(tensors)].set(ylabel="length of the axis", xlabel="no axis")
+    axes[len(tensors)].set(ylabel="length of the axis (log scale)", xlabel="no axis")
     return figure
 
 
@@ -300,6 +300,5 @@ def _draw_product(data: TwoClasses, a: Tensor, b: Tensor, product: Tensor) -> Fi
     parts[f"a[0] * b[:, 0]: its {a.shape[1]} numbers\nadd up to {product[0, 0]:.3f}"] = a[0] * b[:, 0]
     for axis, (title, part) in zip(axes[3:], parts.items(), strict=True):
         show_picture(axis, part.view(data.shape), title, high=part.abs().max().item(), signed=True)
-    of_three = "; of the three channels, their mean" if data.shape[0] == 3 else ""
-    figure.supxlabel(f"red is above 0, blue is below{of_three}", fontsize=10)
+    figure.supxlabel("red is above 0, blue is below", fontsize=10)
     return figure

@@ -132,11 +132,11 @@ def bias(dls: DataLoaders, brighter: Annotated[float, Between(-0.5, 0.5)] = 0) -
     """The b in x @ w + b: a number added to the score, whatever the picture. It is trained as the weights are.
 
     Without it a black picture, all of whose x are 0, has a score of 0 with any weights: the line of the scores goes
-    through the origin. A pixel's brightness is never below 0, so by one pixel alone all scores have one sign or are
-    0: no more than black and not black could be told apart (0 counts as the second class here). With b the line
-    crosses 0 where it fits best, as if all pictures had been made brighter or darker by the best amount; how bright
-    they are as a whole (`brighter` is added, 0 to 1) no longer matters. b is also the weight of an input that is
-    always 1, for which other pixels can stand in, in part.
+    through the origin. A pixel's brightness is never below 0, so by one pixel alone all scores have one sign or are 0:
+    no more than black and not black could be told apart (a score of 0 decides nothing: it counts as half right). With b
+    the line crosses 0 where it fits best, as if all pictures had been made brighter or darker by the best amount; how
+    bright they are as a whole (try `brighter`) no longer matters. b is also the weight of an input that is always 1,
+    for which other pixels can stand in, in part.
     """
     data = TwoClasses.of(dls)
     x, target = (data.x * data.x.shape[1] ** 0.5 + 1) / 2, 2 * data.y[:, None] - 1  # black is 0; the classes +1 and -1
@@ -222,11 +222,12 @@ def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[
     axes[0].set_title("the loss, by how the weights start", fontsize=10)
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, 0.8))
     for axis, name in zip(axes[1:], ("all 0.1", "random"), strict=False):
-        tiles = units[name][:9].view(-1, *shape).mean(1)  # over the channels
-        tiles = F.pad(tiles, (0, 1, 0, 1), value=float("nan")).unflatten(0, (3, 3))  # row × column × height × width
+        tiles = F.pad(units[name][:9].view(-1, *shape), (0, 1, 0, 1), value=float("nan")).unflatten(0, (3, 3))
+        image = tiles.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)  # of rows and columns of tiles one picture
         different, hidden = found["different_units"][name], found["hidden_units"]
-        title = f"started {name}, after training:\n{different} different of {hidden} units"
-        image = tiles.transpose(1, 2).flatten(2).flatten(0, 1)
+        title = (
+            f"weights of 9 of {hidden} units, red above 0;\nstarted {name}: {different} of {hidden} became different"
+        )
         show_picture(axis, image, title, high=image.nan_to_num().abs().max().item(), signed=True)
     for name, style in zip(sizes, ("C7.-", "C0.-", "C1.-"), strict=True):
         axes[3].semilogy(sizes[name], style, label=name)
@@ -276,7 +277,7 @@ def _draw_bias(found: dict[str, Any], data: TwoClasses, x: Tensor, shifts: Tenso
         ylabel="score; the classes are +1 and -1",
         ylim=(-2.2, 2.2),
     )
-    axes[2].set_title("without it, the line goes through the origin", fontsize=10)
+    axes[2].set_title("without it, the line goes through the origin\n(a score of 0 counts as half right)", fontsize=10)
     axes[3].set(xlabel="added to the brightness of all pictures", ylabel="mean squared error")
     axes[3].set_title("without it, the brightness as a whole matters", fontsize=10)
     axes[2].legend(fontsize=7, ncol=2)

@@ -67,6 +67,14 @@ class StepRow(NamedTuple):
     gradient_norm: float
 
 
+def length_of(grads: list[Tensor]) -> float:
+    """The L2 norm of a whole gradient, on the CPU: of each tensor in float32, of all of them in float64."""
+    norm = math.hypot(*(each.item() for each in torch._foreach_norm(grads)))
+    if not math.isfinite(norm):  # a square may be too large for float32, and nothing else
+        norm = math.hypot(*(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads))
+    return norm
+
+
 class StepLog(Callback):
     """Keeps `rows`, a `StepRow` for each step; of a GPU they are fetched once an epoch."""
 
@@ -82,14 +90,13 @@ class StepLog(Callback):
         """Note the step that was just made. Raises `TrainingError` on a CPU where it is not finite."""
         learn = self.learn
         grads = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        norms, pictures = torch._foreach_norm(grads), getattr(learn.dls.train, "indices", None)
+        pictures = getattr(learn.dls.train, "indices", None)
         if learn.device.type != "cpu":
-            self._waiting.append((learn.epoch, learn.loss.detach(), learn.lr, torch.stack(norms), pictures))
+            self._waiting.append(
+                (learn.epoch, learn.loss.detach(), learn.lr, torch.stack(torch._foreach_norm(grads)), pictures)
+            )
             return
-        norm = math.hypot(*(each.item() for each in norms))
-        if not math.isfinite(norm):  # a square may be too large for float32, and nothing else
-            norm = math.hypot(*(float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads))
-        self._note(learn.epoch, learn.loss.item(), learn.lr, norm, pictures)
+        self._note(learn.epoch, learn.loss.item(), learn.lr, length_of(grads), pictures)
 
     def to_state(self) -> list[StepRow]:
         """For a checkpoint: all rows so far."""
