@@ -17,6 +17,7 @@ MOST_CLASSES = 5
 MOST_EPOCHS = 40
 MOST_PICTURES = 5
 WIDTH = 80
+STEP = 0.001  # a learning rate: the loss of so short a step is nearly what its gradient promises
 BAR = 30  # characters for a probability of 1
 
 
@@ -57,12 +58,9 @@ def _looks_like(it: Explanation) -> str:
         lines.append(f"Training pictures that the network finds most alike: {_named(it.neighbours.features)}")
     lines.append(f"Training pictures with the nearest pixels: {_named(it.neighbours.pixels)}")
     if it.influences:
-        called = visible(it.called)
-        lines.append(
-            "One more step on a training picture (last layer alone, rate 1) would lower the loss of the answer"
-        )
-        lines.append(f"{called} most with {_pulling(it.influences.helping)}")
-        lines.append(f"and raise it most with {_pulling(it.influences.opposing)}")
+        step = f"A step at rate {STEP} on one training picture, of the last layer alone,"
+        lines.append(f"{step} would make {visible(it.called)} surer most with {_pulling(it.influences.helping)}")
+        lines.append(f"and less sure most with {_pulling(it.influences.opposing)} (by so much less or more loss)")
     return "\n".join(lines)
 
 
@@ -72,7 +70,10 @@ def _named(pictures: Sequence[Neighbour]) -> str:
 
 def _pulling(pictures: Sequence[Influence]) -> str:
     most = pictures[:MOST_PICTURES]
-    return ", ".join(f"{visible(one.name)} ({visible(one.true)}) by {abs(one.strength):.2g}" for one in most) or "none"
+    return (
+        ", ".join(f"{visible(one.name)} ({visible(one.true)}) by {STEP * abs(one.strength):.2g}" for one in most)
+        or "none"
+    )
 
 
 def _pixels(it: Explanation) -> str:

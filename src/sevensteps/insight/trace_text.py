@@ -76,11 +76,8 @@ def _gradient(trace: Trace) -> str:
 
 
 def _step(trace: Trace) -> str:
-    if trace.is_plain:
-        formula = "after = before - lr × gradient"
-    else:
-        made = f"{trace.optimizer} makes it of the gradients so far"
-        formula = f"after = before - lr × direction; {made}, and of the weight where it decays"
+    formula = f"after = before - lr × {'gradient' if trace.is_plain else 'direction'}"
+    made = f"direction: what {trace.optimizer} makes of the gradients so far and the weight decay"
     rows = [
         (_name(it.parameter + "".join(f"[{i}]" for i in it.place)), _signed(it.before), _signed(it.gradient),
          "" if trace.is_plain else _signed(it.direction), _signed(it.after), _percent(part.ratio))
@@ -88,7 +85,7 @@ def _step(trace: Trace) -> str:
     ]  # fmt: skip
     head = ("moved most of its layer", "before", "gradient", "" if trace.is_plain else "direction", "after", "layer")
     told = "layer: by how much of their length its weights moved"
-    return _titled(5, "step", formula, _table(head, rows, MOST_LAYERS), told)
+    return _titled(5, "step", formula, "" if trace.is_plain else made, _table(head, rows, MOST_LAYERS), told)
 
 
 def _repeat(trace: Trace) -> str:

@@ -225,7 +225,7 @@ def _draw_activations(found: dict[str, Any], x: Tensor, curves: dict[str, Tensor
         ("their slopes: the sigmoid's is 0.25 at most", "x", "slope", x, slopes),
         ("on its way back through sigmoids\nthe gradient vanishes", "layer, from the pictures on",
          "length of the gradient before it", layers, found["gradient_by_layer"]),
-        (f"{names}, in pictures and negatives:\nonly what bends learns it", "steps done",
+        (f"{names}, in pictures\nand negatives: only what bends learns it", "steps done",
          "% right of the training pictures", steps, learnt),
     ]  # fmt: skip
     for axis, (title, across, up, at, values) in zip(axes, contents, strict=True):

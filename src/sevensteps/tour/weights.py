@@ -225,9 +225,8 @@ def _draw_initial(found: dict[str, Any], units: dict[str, Tensor], shape: tuple[
         tiles = F.pad(units[name][:9].view(-1, *shape), (0, 1, 0, 1), value=float("nan")).unflatten(0, (3, 3))
         image = tiles.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)  # of rows and columns of tiles one picture
         different, hidden = found["different_units"][name], found["hidden_units"]
-        title = (
-            f"weights of 9 of {hidden} units, red above 0;\nstarted {name}: {different} of {hidden} became different"
-        )
+        became = "all are the same" if different == 1 else f"{different} differ"
+        title = f"weights of 9 of {hidden} units, red above 0;\nstarted {name}, after training {became}"
         show_picture(axis, image, title, high=image.nan_to_num().abs().max().item(), signed=True)
     for name, style in zip(sizes, ("C7.-", "C0.-", "C1.-"), strict=True):
         axes[3].semilogy(sizes[name], style, label=name)
