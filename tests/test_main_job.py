@@ -25,7 +25,7 @@ def test_photographs_of_many_sizes_are_learned_past_the_baseline(flowers: Path, 
     result = train(flowers, epochs=10, out=tmp_path)
     assert result.model_facts["name"] == "resnet"
     assert result.dls.refused == []
-    assert result.scored["valid"].evaluation.accuracy.value > result.baseline.accuracy.value
+    assert result.scored["valid"].evaluation.accuracy.value > result.baselines["valid"].evaluation.accuracy.value
 
 
 def test_of_the_awkward_files_each_is_used_or_named_with_a_reason(awkward: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from .interval import Accuracy
 NO_BREAK = "\u00a0"
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction marks, lone surrogates, separators
 JOINERS = "\u200c\u200d"  # Persian and Indic words and emoji are spelt with these
+SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}  # pictures
 
 
 def percent(value: float, n: int = 1000) -> str:
@@ -46,11 +47,11 @@ def one_in(score: Accuracy) -> str:
     return f"1 in {often:,.{0 if often >= 10 else 1 if often >= 2 else 2}f}"
 
 
-def distance(score: Accuracy, base: Accuracy) -> str:
-    """How far a score is from pixel similarity's, in points, and what that means."""
+def distance(score: Accuracy, base: Accuracy, clear: bool) -> str:
+    """How far a score is from pixel similarity's, in points, and what that means; `clear` if it is not by luck."""
     points = 100 * (score.value - base.value)
-    if score.interval[0] <= base.interval[1] and base.interval[0] <= score.interval[1]:
-        return f"{points:+.1f} points against pixel similarity, but the intervals overlap: it may be luck"
+    if not clear:
+        return f"{points:+.1f} points against pixel similarity, which may be luck: no clear difference"
     errs = f"errs on {one_in(score)} instead of {one_in(base)}"
     return f"{abs(points):.1f} points {'above' if points >= 0 else 'BELOW'} pixel similarity: {errs}"
 

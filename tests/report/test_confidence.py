@@ -42,6 +42,17 @@ def test_a_network_that_knows_how_sure_it_may_be_is_called_so() -> None:
     assert "right more often than it is sure" in Confidence({"valid": answers(4000, 2, scale=0.3)}, "valid").verdict
 
 
+def test_a_few_sure_mistakes_raise_the_temperature_of_a_network_that_is_not_sure_enough() -> None:
+    targets = torch.arange(3).repeat(300)
+    preds = 1.4 * torch.eye(3)[targets]
+    preds[:40] = 60 * torch.eye(3)[(targets[:40] + 1) % 3]
+    it = Confidence({"valid": scored(preds, targets)}, "valid")
+    assert it.calibration.temperature.value > 2
+    assert "It is right more often than it is sure" in it.verdict
+    assert it.calibration.after.ece > it.calibration.before.ece
+    assert ", which is worse: a single temperature does not mend it." in it.verdict
+
+
 def test_the_threshold_is_the_least_that_reaches_the_greatest_goal_with_half_of_the_pictures() -> None:
     valid = answers(4000, 2)
     it = Confidence({"valid": valid}, "valid")
@@ -75,7 +86,11 @@ def test_what_a_threshold_of_valid_comes_to_is_measured_on_test() -> None:
 def test_a_network_that_is_good_enough_needs_no_threshold_and_one_that_guesses_gets_none() -> None:
     targets = torch.arange(3).repeat(300)
     perfect = scored(20 * torch.eye(3)[targets], targets)
-    assert "No threshold is needed to be right for 99\u00a0%" in Confidence({"valid": perfect}, "valid").advice
+    needless = "On the validation pictures no threshold is needed to be right for 99\u00a0%. Of all "
+    assert f"{needless}validation pictures 100.0\u00a0%" in Confidence({"valid": perfect}, "valid").advice
+    called = torch.cat([(targets[:90] + 1) % 3, targets[90:]])
+    test = scored(20 * torch.eye(3)[called], targets)
+    assert f"{needless}test pictures 90.0\u00a0%" in Confidence({"valid": perfect, "test": test}, "test").advice
     guesses = scored(torch.randn(900, 3, generator=torch.Generator().manual_seed(0)), targets)
     it = Confidence({"valid": guesses}, "valid")
     assert "No threshold can be recommended" in it.advice

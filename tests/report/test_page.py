@@ -19,9 +19,11 @@ from html_reader import Reader, assert_self_contained
 from sevensteps.cli.main import command
 from sevensteps.errors import StorageError
 from sevensteps.insight.doctor import examine
+from sevensteps.insight.mcnemar import McNemar
 from sevensteps.insight.record import Record
 from sevensteps.interval import Accuracy
 from sevensteps.report.contents import Contents
+from sevensteps.report.finished_run import FinishedRun
 from sevensteps.report.page import page, write_report
 from sevensteps.training.recorder import EpochRow
 from sevensteps.training.result import TrainingResult
@@ -113,11 +115,13 @@ def test_the_headline_has_the_accuracy_the_baseline_and_both_intervals(
     digits: TrainingResult, digits_page: str
 ) -> None:
     text = Reader(digits_page).text
-    for score in (digits.scored["valid"].evaluation.accuracy, digits.baseline.accuracy):
+    for score in (digits.scored["valid"].evaluation.accuracy, digits.baselines["valid"].evaluation.accuracy):
         assert percent(score.value, score.n) in text
         assert span(score) in text
         assert one_in(score) in text
-    points = 100 * (digits.scored["valid"].evaluation.accuracy.value - digits.baseline.accuracy.value)
+    points = 100 * (
+        digits.scored["valid"].evaluation.accuracy.value - digits.baselines["valid"].evaluation.accuracy.value
+    )
     assert f"{points:+.1f}".replace("-", "−") in text
     assert "McNemar" in text
     assert "There was no test set" in text
@@ -191,8 +195,7 @@ def test_the_test_split_is_the_headline_where_there_is_one(hostile: TrainingResu
     read = Reader(hostile_page)
     assert "of 25 test pictures named rightly" in read.text
     assert "The test pictures were looked at once" in read.text
-    assert hostile.baseline_test is not None
-    assert span(hostile.baseline_test.accuracy) in read.text
+    assert span(hostile.baselines["test"].evaluation.accuracy) in read.text
     assert "validation" in read.text
 
 
@@ -299,6 +302,24 @@ def test_the_passport_has_the_command_the_versions_and_the_files(digits_page: st
     assert torch.__version__ in text
     for file in ("config.toml", "history.csv", "predictions.csv", "model/"):
         assert file in text
+
+
+def test_what_the_clock_or_a_person_ended_is_not_promised_to_come_again(digits: TrainingResult) -> None:
+    promise = "gives the same weights"
+    assert promise in page(digits)
+    for ended, whose in (({"config": digits.config | {"minutes": 1.0}}, "the clock"), ({"interrupted": True}, "you")):
+        text = page(replace(digits, **ended))
+        assert promise not in text
+        assert f"stopped by {whose}" in text
+
+
+def test_the_folder_says_how_often_only_the_network_or_only_the_baseline_was_right(digits: TrainingResult) -> None:
+    (preds, targets, _), baseline = digits.scored["valid"], digits.baselines["valid"]
+    right = preds.argmax(1) == targets
+    test = FinishedRun.read(digits.run.path).against_baseline["valid"]
+    assert test == McNemar(int((right & ~baseline.right).sum()), int((~right & baseline.right).sum()))
+    assert test.only_first > test.only_second
+    assert baseline.right.float().mean() == pytest.approx(baseline.evaluation.accuracy.value)
 
 
 @pytest.mark.parametrize("asked", [{}, {"drop_leaks": True, "minutes": 0.5, "threads": 1, "precision": "fp32"}])

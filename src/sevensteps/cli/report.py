@@ -48,10 +48,10 @@ def report(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
 def _of_one(run: FinishedRun) -> list[str]:
     lines = [f"{'Run':<10}{run.folder.path}: {_what(run)}"]
     for split, score in run.scores.items():
-        base = run.baselines.get(split)
+        base, test = run.baselines.get(split), run.against_baseline.get(split)
         lines.append(f"{'Result':<10}{split}: {_figures(score)}")
-        if base and not run.is_baseline:
-            lines.append(f"{'':<10}{distance(score, base)}")
+        if base and test and not run.is_baseline:
+            lines.append(f"{'':<10}{distance(score, base, test.is_clear)}")
     if run.losses:
         lines.append(f"{'':<10}the weights are those of epoch {run.best_epoch} of {len(run.losses)}")
     nowhere = f"none yet: `sevensteps train --resume {run.folder.path}` writes it"

@@ -171,10 +171,14 @@ class Terminal:
             epochs = f"in epoch {len(result.epochs)} of {result.planned_epochs}"
             self._head(self.out, "Stopped", f"by the clock, {epochs}; what was learned so far is kept")
         for number, (split, scored) in enumerate(result.scored.items()):
-            base = result.baseline_test if split == "test" else result.baseline
+            base = result.baselines[split]
             self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
-            if base and not result.is_baseline:
-                self._line(distance(scored.evaluation.accuracy, base.accuracy), self.out)
+            if not result.is_baseline:
+                from ..insight.mcnemar import McNemar
+
+                test = McNemar.of(scored.preds.argmax(1) == scored.targets, base.right)
+                told = distance(scored.evaluation.accuracy, base.evaluation.accuracy, test.is_clear)
+                self._line(told, self.out)
         if "test" not in result.scored and result.epochs:
             self._line(
                 "valid also chose the epoch, which flatters a little: a test folder would have the last word", self.out

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+SIGNIFICANT = 0.05
+
 
 @dataclass(frozen=True)
 class McNemar:
@@ -25,6 +27,11 @@ class McNemar:
     def of(cls, first_right: Tensor, second_right: Tensor) -> McNemar:
         """From whether each answer to the same N pictures was right: two bool tensors, shape (N,)."""
         return cls(int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum()))
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether luck alone would do this less often than one time in twenty."""
+        return self.p_value < SIGNIFICANT
 
     @property
     def p_value(self) -> float:

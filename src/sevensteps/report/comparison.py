@@ -14,19 +14,24 @@ import torch
 from ..errors import RequestError
 from ..files import write_text
 from ..insight.interpretation import Answer
-from ..insight.mcnemar import McNemar
+from ..insight.mcnemar import SIGNIFICANT, McNemar
 from ..interval import Accuracy
-from ..words import NO_BREAK, in_time, percent, span, visible
+from ..words import NO_BREAK, SPLIT_WORDS, in_time, percent, span, visible
 from . import charts
 from .charts import Curve, Estimate
-from .contents import MOST_ROWS, SIGNIFICANT, SPLIT_WORDS
+from .contents import MOST_ROWS
 from .finished_run import FinishedRun
 from .html import render, templates
 
 LETTERS = string.ascii_uppercase
 KINDS = 8  # of lines, by colour and dashes; after that they repeat, and the letters tell
 LONGEST = 22  # characters of a run's name in a chart
-OF_DATA = {"data": "the embedded digits", "seed": "0", "drop_leaks": "False"}  # options that choose the pictures
+OF_DATA = {
+    "data": "the embedded digits",
+    "seed": "0",
+    "drop_leaks": "False",
+    "follow_links": "False",
+}  # options that choose the pictures
 
 
 class Row(NamedTuple):
@@ -79,15 +84,15 @@ class Group:
 
     @property
     def duels(self) -> list[Duel]:
-        """McNemar's test between each run and the best one, p corrected as by Holm (1979, Scand. J. Stat. 6).
+        """McNemar's test between each run and the best one, p corrected for all pairs (Holm 1979, Scand. J. Stat. 6).
 
-        Of several runs one is best by luck alone: the more there are, the clearer a difference has to be.
+        Any of the runs may be the best one by luck alone: the more there are, the clearer a difference has to be.
         """
         right = dict(zip(self.runs, self.right, strict=True))
         tests = {it: McNemar.of(right[it], right[self.best]) for it in right if it != self.best}
-        corrected, least = {}, 0.0
+        pairs, corrected, least = len(right) * len(tests) // 2, {}, 0.0
         for place, (letter, test) in enumerate(sorted(tests.items(), key=lambda item: item[1].p_value)):
-            corrected[letter] = least = max(least, min(1.0, (len(tests) - place) * test.p_value))
+            corrected[letter] = least = max(least, min(1.0, (pairs - place) * test.p_value))
         return [Duel(letter, test, corrected[letter]) for letter, test in tests.items()]
 
     @property

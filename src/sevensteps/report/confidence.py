@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..insight.calibration import Answered, Calibration, Coverage, fit_temperature
 from ..training.result import Scored
-from ..words import NO_BREAK, percent, plural, span
+from ..words import NO_BREAK, SPLIT_WORDS, percent, plural, span
 
 GOALS = (0.99, 0.95, 0.9, 0.8)  # accuracies that a threshold is looked for to reach
 ENOUGH = 0.5  # of the pictures must still be answered
@@ -55,9 +55,11 @@ class Confidence:
         luck = f"up to {percent(before.ece_by_luck)} on {plural(len(self.coverage.right), 'picture')}"
         if before.ece <= before.ece_by_luck:
             return f"As sure as it is right, as far as can be told: {error}, and luck alone makes {luck}."
-        kind = "It is surer than it is right" if temperature.value > 1 else "It is right more often than it is sure"
-        better = f"With its scores divided by a temperature of {temperature.value:.3g}, it is {percent(after.ece)}."
-        return f"{kind}: {error}, where luck alone makes {luck}. {better}"
+        too_sure = float(self.coverage.confidence.mean()) > self.coverage.at(0).accuracy.value
+        kind = "It is surer than it is right" if too_sure else "It is right more often than it is sure"
+        then = f"With its scores divided by a temperature of {temperature.value:.3g}, it is {percent(after.ece)}"
+        worse = ", which is worse: a single temperature does not mend it" if after.ece > before.ece else ""
+        return f"{kind}: {error}, where luck alone makes {luck}. {then}{worse}."
 
     @property
     def advice(self) -> str:
@@ -70,7 +72,8 @@ class Confidence:
         goal, (threshold, coverage, accuracy) = self.threshold
         right = f"{percent(accuracy.value, accuracy.n)} (95{NO_BREAK}% interval {span(accuracy)})"
         if not threshold:
-            return f"No threshold is needed to be right for {_whole(goal)}: of all pictures, {right} are named rightly."
+            needed = f"On the validation pictures no threshold is needed to be right for {_whole(goal)}"
+            return f"{needed}. Of all {SPLIT_WORDS[self.split]} pictures {right} are named rightly."
         return (
             f"Recommended: say “none of these” where the probability is below {percent(threshold)}. That leaves "
             f"{percent(coverage)} of the pictures, and {right} of those are named rightly; the aim was {_whole(goal)}."

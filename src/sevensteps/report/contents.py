@@ -8,9 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from ..data.dataloader import DataLoader
 from ..errors import RequestError
 from ..insight.doctor import Diagnosis, examine
 from ..insight.interpretation import ClassScore, Confused, Interpretation
@@ -18,13 +16,11 @@ from ..insight.mcnemar import McNemar
 from ..insight.record import Record
 from ..interval import Accuracy
 from ..training.result import TrainingResult
+from ..words import SPLIT_WORDS
 from .confidence import Confidence
 from .gallery import Gallery
 from .passport import Passport
 
-SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
-SIGNIFICANT = 0.05
-BATCH = 256
 SIMPLEST = "pixel similarity, the simplest thing that could work"
 MOST_MATRIX_CLASSES = 30
 MOST_ROWS = 30  # classes, pairs, refused files: the rest is counted, and is in the run folder
@@ -60,7 +56,7 @@ class Contents:
         self.is_baseline = result.is_baseline
         self.gallery = Gallery(self.answers, self.collection, result.similarity, not self.is_baseline)
         self.score = self.answers.evaluation.accuracy
-        self.base = (result.baseline_test if self.split == "test" else None) or result.baseline
+        self.base = result.baselines[self.split].evaluation
 
     # -- the headline ---------------------------------------------------------------------------------------------
 
@@ -78,28 +74,23 @@ class Contents:
                 "Nothing was trained past it."
             )
             return Verdict("baseline", text)
-        test = McNemar.of(self.answers.right, self._baseline_right())
+        test = McNemar.of(self.answers.right, self.result.baselines[self.split].right)
         p = "less than 0.0001" if test.p_value < 1e-4 else f"{test.p_value:.2g}"
         reason = (
             f"Of the pictures that only one of them got right, the network had {test.only_first:,} and the baseline "
             f"{test.only_second:,}; luck alone would do this with a probability of {p} (exact McNemar test)."
         )
-        if test.p_value >= SIGNIFICANT:
+        if not test.is_clear:
             return Verdict("unsure", f"No clear difference from {SIMPLEST}. {reason} More pictures would tell.")
         kind = "better" if test.only_first > test.only_second else "worse"
         return Verdict(kind, f"{kind.capitalize()} than {SIMPLEST}, and not by luck. {reason}")
 
-    def _baseline_right(self) -> torch.Tensor:
-        batches = DataLoader(self.collection, BATCH)
-        return torch.cat([self.result.similarity.predict(xb) == yb for xb, yb in batches])
-
     @property
     def splits(self) -> list[dict[str, Any]]:
         """A row a scored split: the network's accuracy and the baseline's."""
-        bases = {"valid": self.result.baseline, "test": self.result.baseline_test}
         return [
             {"split": SPLIT_WORDS[split], "score": scored.evaluation.accuracy,
-             "balanced": scored.evaluation.balanced_accuracy, "base": (bases[split] or self.result.baseline).accuracy}
+             "balanced": scored.evaluation.balanced_accuracy, "base": self.result.baselines[split].evaluation.accuracy}
             for split, scored in self.result.scored.items()
         ]  # fmt: skip
 

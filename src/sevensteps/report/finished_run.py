@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import RequestError, as_written
 from ..insight.interpretation import Answer
+from ..insight.mcnemar import McNemar
 from ..insight.record import recorded_answers
 from ..interval import Accuracy
 from ..training.plan import BASELINE
@@ -37,6 +38,7 @@ class FinishedRun:
     training_pictures: int
     scores: dict[str, Accuracy]
     baselines: dict[str, Accuracy]
+    against_baseline: dict[str, McNemar]
     losses: list[float | None]
     accuracies: list[float | None]
     best_epoch: int
@@ -62,7 +64,7 @@ class FinishedRun:
             words = {name: f"{it:.6g}" if isinstance(it, float) else str(it) for name, it in options.items()}
         with as_written(folder.path / "result.json"):
             baseline, calibration = facts["baseline"], facts.get("calibration")
-            tested = {"test": baseline["test"]} if "test" in baseline else {}
+            bases = {"valid": baseline} | ({"test": baseline["test"]} if "test" in baseline else {})
             rows = [(row["valid_loss"], next(iter(row["metrics"].values()), None)) for row in facts["epochs"]]
             return cls(
                 folder=folder,
@@ -73,7 +75,12 @@ class FinishedRun:
                 fingerprint=fingerprint,
                 training_pictures=_count(facts["pictures"]["train"]),
                 scores={split: _accuracy(facts[split]) for split in SPLITS if split in facts},
-                baselines={split: _accuracy(it) for split, it in ({"valid": baseline} | tested).items()},
+                baselines={split: _accuracy(it) for split, it in bases.items()},
+                against_baseline={
+                    split: McNemar(_count(it["only_network"]), _count(it["only_baseline"]))
+                    for split, it in bases.items()
+                    if "only_network" in it
+                },
                 losses=[None if loss is None else _number(loss) for loss, _ in rows],
                 accuracies=[None if score is None else _number(score) for _, score in rows],
                 best_epoch=_count(facts["best_epoch"]),

@@ -11,8 +11,9 @@ from jinja2 import Template
 from ..files import write_text
 from ..insight.doctor import Diagnosis
 from ..training.result import TrainingResult
+from ..words import SPLIT_WORDS
 from . import charts
-from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, SPLIT_WORDS, Contents, first
+from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, Contents, first
 from .html import render, templates
 
 NAME = "report.html"

@@ -14,10 +14,9 @@ from pygments import formatters, highlight, lexers
 from ..data.dataloaders import DataLoaders
 from ..files import make_folder, write_text
 from ..insight.drawing import png
-from ..report.contents import SPLIT_WORDS
 from ..report.html import render, templates
 from ..report.svg import tag
-from ..words import plural
+from ..words import SPLIT_WORDS, plural
 from .show import as_text, choose, counted, visit
 
 if TYPE_CHECKING:

@@ -59,6 +59,19 @@ class Scored(NamedTuple):
     evaluation: Evaluation
 
 
+class Baseline(NamedTuple):
+    """Pixel similarity's answers for one split: how many are right, and which (bool, N)."""
+
+    evaluation: Evaluation
+    right: torch.Tensor
+
+    def to_dict(self, scored: Scored) -> dict[str, Any]:
+        """As it stands in JSON, with how many pictures only one of the two names rightly."""
+        right = scored.preds.argmax(1) == scored.targets
+        only = {"only_network": int((right & ~self.right).sum()), "only_baseline": int((self.right & ~right).sum())}
+        return self.evaluation.to_dict() | only
+
+
 @dataclass
 class TrainingResult:
     """What the main job ends with; `calibration`, as JSON, is added by the report."""
@@ -68,8 +81,7 @@ class TrainingResult:
     model: ModelFolder
     model_facts: dict[str, Any]
     similarity: PixelSimilarity
-    baseline: Evaluation
-    baseline_test: Evaluation | None
+    baselines: dict[str, Baseline]
     scored: dict[str, Scored]
     epochs: list[EpochRow]
     planned_epochs: int
@@ -99,19 +111,20 @@ class TrainingResult:
         self.run.write_table("predictions.csv", ["split", "picture", "class", "predicted", "probability", "loss"], rows)
         self.run.write_json("result.json", self.to_dict())
         sentences = [f"- {split}: {scored.evaluation.accuracy}" for split, scored in self.scored.items()]
-        sentences.append(f"- pixel similarity, the baseline, on valid: {self.baseline.accuracy}")
+        sentences.append(f"- pixel similarity, the baseline, on valid: {self.baselines['valid'].evaluation.accuracy}")
         self.model.write_card(self.run.model, default_card(self.model, "\n".join(["Accuracy:", "", *sentences])))
         self.run.seal()
 
     def to_dict(self) -> dict[str, Any]:
         """As `result.json` has it, and `--json` prints it."""
+        baselines = {split: baseline.to_dict(self.scored[split]) for split, baseline in self.baselines.items()}
         counts = {split: loader.n for split, loader in self.dls.splits.items()}
         facts: dict[str, Any] = {
             "run": str(self.run.path),
             "classes": self.dls.vocab,
             "pictures": {**counts, "refused": len(self.dls.refused), "per_class": self.dls.counts},
             "model": {**self.model_facts, "folder": str(self.run.model)},
-            "baseline": self.baseline.to_dict(),
+            "baseline": baselines.pop("valid"),
             "epochs": [finite(row._asdict()) for row in self.epochs],
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 3),
@@ -122,6 +135,5 @@ class TrainingResult:
         }
         for split, scored in self.scored.items():
             facts[split] = scored.evaluation.to_dict()
-        if self.baseline_test:
-            facts["baseline"]["test"] = self.baseline_test.to_dict()
+        facts["baseline"] |= baselines
         return facts

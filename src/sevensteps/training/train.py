@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from ..data.preprocessing import Preprocessing
 from ..devices import choose_device
 from ..errors import DataError, TrainingError, as_written
 from ..files import remove_folder
@@ -24,8 +24,10 @@ from .layer_log import LayerLog, LayerRow
 from .learner import Learner
 from .machine import at_work
 from .plan import BASELINE, Plan, asked_before, check_asked, make_plan
-from .result import Scored, Silence, TrainingResult, Watcher
+from .result import Baseline, Scored, Silence, TrainingResult, Watcher
 from .run_folder import RunFolder, changes, data_facts, differences, environment
+
+BATCH = 256  # pictures that the baseline looks at together
 
 __all__ = ["Scored", "TrainingResult", "Watcher", "resume", "train"]
 
@@ -122,13 +124,15 @@ class _Ready(NamedTuple):
     folder: ModelFolder
     facts: dict[str, Any]
     similarity: PixelSimilarity
-    baseline: Evaluation
+    baseline: Baseline
 
 
 def _make(run: RunFolder, plan: Plan, device: torch.device, asked: dict[str, Any], watcher: Watcher) -> _Ready:
     dls, preprocessing, name = plan.dls, plan.preprocessing, plan.name
-    similarity, baseline = _measure_baseline(run, dls, preprocessing)
-    watcher.baseline(baseline)
+    similarity = PixelSimilarity().fit(dls.train, dls.vocab)
+    ModelFolder(similarity, dls.vocab or [], preprocessing).save(run.baseline)
+    baseline = _score_baseline(similarity, dls, "valid")
+    watcher.baseline(baseline.evaluation)
     network = similarity if name == BASELINE else plan.network(asked["seed"])
     facts = _facts(name, network, similarity)
     learn = plan.learner(network, asked, device)
@@ -154,11 +158,14 @@ def _train(
     else:
         best, interrupted, earlier = _fit(run, plan, ready, asked, watcher)
     scored = {split: _score(learn, loader) for split, loader in dls.splits.items() if split != "train"}
+    baselines = {"valid": ready.baseline}
+    if dls.test:
+        baselines["test"] = _score_baseline(ready.similarity, dls, "test")
     result = TrainingResult(
         run=run, dls=dls, model=ready.folder, model_facts=ready.facts, similarity=ready.similarity,
-        baseline=ready.baseline, baseline_test=ready.similarity.evaluate(dls.test) if dls.test else None,
-        scored=scored, epochs=learn.recorder.rows, planned_epochs=plan.recipe.epochs, best_epoch=best, config=asked,
-        seconds=earlier + time.perf_counter() - started, interrupted=interrupted, findings=plan.findings,
+        baselines=baselines, scored=scored, epochs=learn.recorder.rows, planned_epochs=plan.recipe.epochs,
+        best_epoch=best, config=asked, seconds=earlier + time.perf_counter() - started, interrupted=interrupted,
+        findings=plan.findings,
     )  # fmt: skip
     result.write()
     watcher.finished(result)
@@ -235,12 +242,10 @@ def _describe(run: RunFolder, asked: dict[str, Any], plan: Plan) -> None:
     run.write_json("data.json", data_facts(plan.dls, plan.findings))
 
 
-def _measure_baseline(
-    run: RunFolder, dls: DataLoaders, preprocessing: Preprocessing
-) -> tuple[PixelSimilarity, Evaluation]:
-    similarity = PixelSimilarity().fit(dls.train, dls.vocab)
-    ModelFolder(similarity, dls.vocab or [], preprocessing).save(run.baseline)
-    return similarity, similarity.evaluate(dls.splits["valid"])
+def _score_baseline(similarity: PixelSimilarity, dls: DataLoaders, split: str) -> Baseline:
+    pictures = dls.splits[split].collection
+    predicted = torch.cat([similarity.predict(xb) for xb, _ in DataLoader(pictures, BATCH)])
+    return Baseline(Evaluation.of(predicted, pictures.labels, dls.vocab or []), predicted == pictures.labels)
 
 
 def _facts(name: str, network: torch.nn.Module, similarity: PixelSimilarity) -> dict[str, Any]:
