@@ -128,13 +128,15 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """A CSV with a header line, safe to open in a spreadsheet.
 
     >>> csv_text(["name"], [["=1+1"], ["3"]])
     "name\\n'=1+1\\n3\\n"
     """
-    return "".join(_csv_line(row) for row in (head, *rows))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_safe_cell(cell) for cell in row] for row in (head, *rows))
+    return text.getvalue()
 
 
 def new_folder(path: str | Path, mode: int = 0o777) -> bool:
@@ -266,12 +268,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(os.environ.get("SEVENSTEPS_CACHE") or platformdirs.user_cache_dir("sevensteps", appauthor=False))
-
-
-def _csv_line(row: Sequence[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow([_safe_cell(cell) for cell in row])  # quotes \r only where it ends lines with \r\n
-    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _safe_cell(cell: Any) -> Any:

@@ -37,8 +37,8 @@ def test_each_node_stands_before_those_that_it_hands_gradients_to(
 
 def test_the_operations_name_the_weights_that_they_serve(loss: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
     shown = operations(graph_of(*loss))
-    assert [name for name, _ in shown][:2] == ["Mean", "Pow"]
-    assert [sorted(weights) for _, weights in shown if weights] == [
+    assert [it.name for it in shown][:2] == ["Mean", "Pow"]
+    assert [sorted(it.weights) for it in shown if it.weights] == [
         ["1.bias", "1.weight"], ["0.bias", "0.weight"], ["0.bias", "0.weight"],
     ]  # fmt: skip
 
@@ -56,9 +56,17 @@ def test_a_deep_network_is_no_trouble() -> None:
 
 
 def test_of_a_residual_network_all_weights_are_named() -> None:
-    model = networks.build("resnet", (3, 16, 16), 4) if hasattr(networks, "build") else None
-    model = model or nn.Sequential(nn.Flatten(), nn.Linear(768, 4))
+    model = networks.create("resnet", (3, 16, 16), 4)
     weights = dict(model.named_parameters())
     loss = model(torch.rand(2, 3, 16, 16)).square().mean()
-    named = {name for _, members in operations(graph_of(loss, weights)) for name in members}
-    assert named == set(weights)
+    shown = operations(graph_of(loss, weights))
+    assert {name for it in shown for name in it.weights} == set(weights)
+    assert sum(not it.follows for it in shown) > 1  # where a block's other way goes on
+
+
+def test_where_ways_part_only_one_operation_follows_the_one_above_it() -> None:
+    w = torch.ones(2, requires_grad=True)
+    shown = operations(graph_of((w.exp() + w.sin()).sum(), {"w": w}))
+    assert [(it.weights, it.follows) for it in shown] == [([], False), ([], True), (["w"], True), (["w"], False)]
+    assert [it.name for it in shown[:2]] == ["Sum", "Add"]
+    assert {it.name for it in shown[2:]} == {"Exp", "Sin"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import RequestError
-from ..files import json_text
+from ..files import json_text, make_folder, write_bytes
 from ..words import plural, visible
 from .doctor import doctors_word
 from .interrupts import deferred
@@ -18,6 +18,8 @@ from .options import json_option, quiet_option
 if TYPE_CHECKING:
     from ..insight.replay import Replayed
     from .terminal import Terminal
+
+LONGEST = 60  # letters of a picture's name in that of its figure
 
 
 @click.command()
@@ -78,6 +80,7 @@ def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters
     terminal.starting()
     with deferred():
         from ..insight.replay import Replay
+    make_folder(out)  # before the work, where it cannot be made
     replayed = Replay(run, terminal).step(number)
     figure = _draw(replayed.trace.figure(), out, f"{Path(run).resolve().name}-step-{number}.png")
     terminal.close_bar()
@@ -94,9 +97,10 @@ def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
     with deferred():
         from ..insight.explanation import explain
         from ..insight.replay import Replay
+    make_folder(out)
     explanation = explain(Replay(run, terminal), picture)
-    stem = re.sub(r"[^\w-]+", "-", Path(picture).stem).strip("-") or "picture"
-    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{stem}.png")
+    name = re.sub(r"[^\w-]+", "-", picture)[-LONGEST:].strip("-") or "picture"
+    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{name}.png")
     terminal.close_bar()
     if terminal.as_json:
         _print_json(explanation.to_dict() | {"figure": figure})
@@ -108,16 +112,14 @@ def _proof(replayed: Replayed) -> str:
     start = f"made again from step {replayed.begun_at:,}"
     if replayed.exact:
         return f"{start}: loss and gradient are those that the run recorded, to the last bit"
-    return (
-        f"{start}: {'nothing to compare with' if replayed.exact is None else 'NOT the recorded bits'}, {replayed.why}"
-    )
+    found = "nothing to compare with" if replayed.exact is None else "NOT the recorded bits"
+    return f"{start}: {found}, {visible(replayed.why)}"
 
 
 def _draw(figure: Any, folder: str, name: str) -> str:
-    from ..files import make_folder, write_bytes
     from ..insight.drawing import png
 
-    path = make_folder(folder) / name
+    path = Path(folder) / name
     write_bytes(path, png(figure))
     return str(path)
 

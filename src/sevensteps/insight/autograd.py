@@ -62,15 +62,23 @@ def graph_of(loss: Tensor, parameters: Mapping[str, Tensor] | None = None) -> li
     ]
 
 
-def operations(graph: list[Node]) -> list[tuple[str, list[str]]]:
-    """The graph for people: each operation with the weights that get their gradients from it, the loss's first.
+class Operation(NamedTuple):
+    """An operation and the weights that get their gradients from it; `follows` if the one before hands it its own."""
 
-    What only prepares a weight (a cast, a transposition) is left out.
+    name: str
+    weights: list[str]
+    follows: bool
+
+
+def operations(graph: list[Node]) -> list[Operation]:
+    """The graph for people, the loss first. What only prepares a weight (a cast, a transposition) is left out.
 
     >>> import torch
     >>> w = torch.ones(2, 3, requires_grad=True)
-    >>> operations(graph_of((torch.ones(5, 3) @ w.T).relu().mean(), {"w": w}))
-    [('Mean', []), ('Relu', []), ('Mm', ['w'])]
+    >>> for it in operations(graph_of((torch.ones(5, 3) @ w.T).relu().mean(), {"w": w})): print(*it)
+    Mean [] False
+    Relu [] True
+    Mm ['w'] True
     """
 
     def weight_behind(node: Node) -> str:
@@ -79,8 +87,12 @@ def operations(graph: list[Node]) -> list[tuple[str, list[str]]]:
         return node.parameter
 
     weights = [weight_behind(node) for node in graph]
+    shown = [number for number, weight in enumerate(weights) if not weight]
     return [
-        (node.label, [weights[below] for below in node.next if weights[below]])
-        for node, weight in zip(graph, weights, strict=True)
-        if not weight
+        Operation(
+            graph[number].label,
+            [weights[below] for below in graph[number].next if weights[below]],
+            before is not None and number in graph[before].next,
+        )
+        for before, number in zip([None, *shown], shown, strict=False)
     ]

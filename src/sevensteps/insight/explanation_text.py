@@ -89,12 +89,14 @@ def _pixels(it: Explanation) -> str:
 def _epochs(it: Explanation) -> str:
     lines = ["After epoch, called (and the probability of its own class)"]
     every = max(1, -(-len(it.epochs) // MOST_EPOCHS))
-    for row in it.epochs[::every]:
+    for row in it.epochs:
+        if row.epoch % every and row.epoch not in (it.kept_after, it.epochs[-1].epoch):
+            continue
         own = "" if row.probability_of_true is None else f"  ({percent(row.probability_of_true)})"
         mark = {None: " ", True: "✓", False: "✗"}[row.right]
         lines.append(f"    {row.epoch:>3}  {mark} {visible(row.called)} {percent(row.probability)}{own}")
     came = f"came to the run's model after epoch {it.kept_after}, to the last bit"
-    proof = came if it.kept_after is not None else f"did NOT come to the run's model: {it.why}"
+    proof = came if it.kept_after is not None else f"did NOT come to the run's model: {visible(it.why)}"
     return "\n".join([*lines, f"The training was made again for that, and {proof}"])
 
 

@@ -37,19 +37,19 @@ def seeing(model: nn.Module) -> Iterator[Callable[[Tensor], Seen]]:
     >>> tuple(seen.preds.shape), tuple(seen.features.shape), seen.layer is model[2]
     ((4, 5), (4, 2), True)
     """
-    last: list[tuple[Tensor, nn.Linear]] = []
+    last: list[tuple[Tensor, nn.Linear, Tensor]] = []
 
-    def keep(layer: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
-        last[:] = [(inputs[0], layer)]
+    def keep(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        last[:] = [(inputs[0], layer, output)]
 
-    hooks = [it.register_forward_pre_hook(keep) for it in model.modules() if isinstance(it, nn.Linear)]
+    hooks = [it.register_forward_hook(keep) for it in model.modules() if isinstance(it, nn.Linear)]
     try:
         with evaluating(model) as device, torch.no_grad():
 
             def see(xb: Tensor) -> Seen:
                 preds = model(xb.to(device))
-                for features, layer in last:
-                    if features.shape == (len(preds), layer.in_features) and preds.shape[1:] == (layer.out_features,):
+                for features, layer, output in last:
+                    if features.ndim == 2 and torch.equal(output, preds):  # nothing comes after it
                         return Seen(preds, features, layer)
                 return Seen(preds, None, None)
 

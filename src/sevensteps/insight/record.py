@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..data.check import Finding
 from ..errors import RequestError, as_written
@@ -50,7 +50,7 @@ class Record:
                 epochs=[_epoch(row) for row in folder.read_table("history.csv")],
                 layers=[_layer(row) for row in folder.read_table("layers.csv")],
                 answers=recorded_answers(folder, "valid"),
-                findings=[Finding(**it | {"examples": tuple(it["examples"])}) for it in data.get("findings", [])],
+                findings=[_finding(it) for it in data.get("findings", [])],
             )
 
     @property
@@ -63,6 +63,11 @@ class Record:
         """The accuracy of always saying the most frequent class of the validation set."""
         counts = Counter(answer.true for answer in self.answers)
         return max(counts.values()) / counts.total() if counts else 0.0
+
+
+def _finding(facts: dict[str, Any]) -> Finding:
+    examples = tuple(map(str, facts["examples"]))
+    return Finding(str(facts["kind"]), int(facts["count"]), str(facts["message"]), examples)
 
 
 def recorded_steps(folder: RunFolder) -> list[StepRow]:

@@ -117,7 +117,8 @@ class Trace:
                 y = int(target)
                 true = self._class(y)
                 best = int(probs[i].argmax())
-                called, sure, own = self._class(best), float(probs[i, best]), float(probs[i, y])
+                called, sure = self._class(best), float(probs[i, best])
+                own = float(probs[i, y]) if 0 <= y < probs.shape[1] else None  # a loss may leave a label out
             losses = [float(column[i]) if len(column) else None for column in (self.losses, self.losses_after)]
             rows.append(TracedPicture(name, true, called, sure, own, *losses))
         return rows
@@ -168,7 +169,7 @@ class Trace:
 
     @property
     def gradient_norm(self) -> float:
-        """The length of the whole gradient, as the record of a run has it."""
+        """The length of the whole gradient, calculated as for the record of a run on the CPU."""
         return length_of(list(self.gradients.values()))
 
     @cached_property

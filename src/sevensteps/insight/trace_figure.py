@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from .autograd import operations
+from .autograd import Operation, operations
 from .drawing import draw, panels, plain
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_PICTURES, COLUMNS, TILE_PX = 15, 5, 96
 MOST_LAYERS = 16  # those with the most of what is shown
 MOST_OPERATIONS = 14
+REST = Operation("…", [], True)
 HEALTHY = 1e-3  # update to weight, a rule of thumb: Karpathy, CS231n notes, "Ratio of weights:updates"
 
 
@@ -85,18 +86,18 @@ def _draw_losses(axis: Axes, trace: Trace) -> None:
 def _draw_path(axis: Axes, trace: Trace) -> None:
     """The operations from the loss down, and the weights that get their gradients from them."""
     steps = operations(trace.graph)
-    shown = steps if len(steps) <= MOST_OPERATIONS else [*steps[: MOST_OPERATIONS - 4], ("…", []), *steps[-3:]]
+    shown = steps if len(steps) <= MOST_OPERATIONS else [*steps[: MOST_OPERATIONS - 4], REST, *steps[-3:]]
     axis.set_title("4 gradient: the way back, from the loss to the weights", fontsize=10)
     axis.axis("off")
     height = 1 / max(len(shown), 1)
     box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "C0"}
-    for row, (name, weights) in enumerate(shown):
+    for row, (name, weights, follows) in enumerate(shown):
         y = 1 - (row + 0.5) * height
         if name == "…":
             axis.text(0.26, y, f"… {len(steps) - len(shown) + 1} more …", ha="center", va="center", fontsize=8)
         else:
             axis.text(0.26, y, plain(name, 22), ha="center", va="center", fontsize=8, bbox=box)
-        if row:
+        if follows:
             axis.annotate("", (0.26, y + 0.36 * height), (0.26, y + 0.66 * height),
                           arrowprops={"arrowstyle": "->", "color": "C7"})  # fmt: skip
         if weights:

@@ -70,7 +70,7 @@ def _gradient(trace: Trace) -> str:
         "gradient",
         f"loss.backward(): for each weight one number, {_short(trace.gradient_norm)} long in all",
         _table(("layer", "length", ""), rows, MOST_LAYERS),
-        "It came, from the loss back to the weights, through\n" + _path(trace),
+        "It came, from the loss back to the weights, through (| where another way goes on)\n" + _path(trace),
         f"Without a gradient: {', '.join(map(visible, trace.without_gradient))}" if trace.without_gradient else "",
     )
 
@@ -125,9 +125,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str
 
 def _path(trace: Trace) -> str:
     steps = operations(trace.graph)
-    words = [f"{name} ({', '.join(map(visible, weights))})" if weights else name for name, weights in steps]
-    rest = [f"… {len(words) - MOST_OPERATIONS} more"] if len(words) > MOST_OPERATIONS else []
-    return "\n".join(textwrap.wrap(" → ".join([*words[:MOST_OPERATIONS], *rest]), WIDTH - 4, break_long_words=False))
+    words = [
+        (" → " if it.follows else " | ")
+        + (f"{it.name} ({', '.join(map(visible, it.weights))})" if it.weights else it.name)
+        for it in steps
+    ]
+    rest = [f" → … {len(words) - MOST_OPERATIONS} more"] if len(words) > MOST_OPERATIONS else []
+    way = "".join([*words[:MOST_OPERATIONS], *rest])[3:]
+    return "\n".join(textwrap.wrap(way, WIDTH - 4, break_long_words=False))
 
 
 def _bar(value: float, parts: Iterable[object]) -> str:

@@ -18,7 +18,7 @@ from ..training.callbacks import Callback, CancelFitException, CancelTrainExcept
 from ..training.keepers import LAST
 from ..training.machine import in_precision
 from ..training.metrics import names_of
-from ..training.recorder import EpochTable
+from ..training.recorder import EpochTable, Recorder
 from ..training.result import Silence, Watcher
 from .autograd import graph_of
 from .trace import Trace
@@ -164,7 +164,7 @@ class Until(Callback):
 def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     """The step that `learn` would make next, made and taken back: weights, optimizer and generators stay as they are.
 
-    Its batch is the first one of the next epoch, its learning rate `lr`, or that of the last fit. Its callbacks take
+    Its batch is the first one of the next epoch, its learning rate `lr`, or the Learner's. Its callbacks take
     part, but for those that keep a record. Raises `RequestError` while a fit is under way: there a `Tracer` among its
     callbacks records a step.
     """
@@ -172,7 +172,9 @@ def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
         raise RequestError("a fit is under way", hint="give it a listener: fit(…, cbs=Tracer(step))")
     tracer = Tracer(0)
     with _taken_back(learn):
-        learn.cbs = [it for it in learn.cbs if not (hasattr(it, "to_state") or isinstance(it, EpochTable))]
+        learn.recorder = Recorder()  # of this step alone: a callback may read it
+        others = [it for it in learn.cbs if not (hasattr(it, "to_state") or isinstance(it, EpochTable))]
+        learn.cbs = [learn.recorder, *others]
         learn.fit(1, lr, cbs=[tracer, Until(1)])
     assert tracer.trace is not None
     return tracer.trace

@@ -159,6 +159,24 @@ class RunFolder:
         """One of the CSV files. A cell that a spreadsheet would take for a formula gets a leading apostrophe."""
         write_text(self.path / name, csv_text(head, rows))
 
+    def growing_table(self, name: str, head: Sequence[str]) -> GrowingTable:
+        """One of the CSV files that get longer."""
+        return GrowingTable(self.path / name, csv_text(head, ()))
+
+
+class GrowingTable:
+    """A CSV file that is written again with each epoch: every row is made text but once."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.text, self.rows = path, text, 0
+
+    def write(self, rows: Sequence[Sequence[Any]]) -> None:
+        """All `rows`, of which the first are those of the last time. Raises `StorageError`."""
+        if len(rows) > self.rows:
+            self.text += csv_text(rows[self.rows], rows[self.rows + 1 :])
+            self.rows = len(rows)
+        write_text(self.path, self.text)
+
 
 def environment(device: torch.device) -> dict[str, Any]:
     """What the figures depend on besides the data and the options: versions, processor, threads."""

@@ -25,7 +25,7 @@ from .learner import Learner
 from .machine import at_work
 from .plan import BASELINE, Plan, asked_before, check_asked, make_plan
 from .result import Baseline, Scored, Silence, TrainingResult, Watcher
-from .run_folder import RunFolder, changes, data_facts, differences, environment
+from .run_folder import GrowingTable, RunFolder, changes, data_facts, differences, environment
 
 BATCH = 256  # pictures that the baseline looks at together
 
@@ -203,7 +203,11 @@ class _Reporter(Callback):
     """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
 
     def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
-        self.run, self.log, self.layers, self.watcher = run, log, layers, watcher
+        self.run, self.watcher = run, watcher
+        self.tables: list[tuple[GrowingTable, StepLog | LayerLog]] = [
+            (run.growing_table("steps.csv", StepRow._fields), log),
+            (run.growing_table("layers.csv", LayerRow._fields), layers),
+        ]
 
     def before_fit(self) -> None:
         """Note the seconds of the epochs that a checkpoint brought."""
@@ -226,8 +230,8 @@ class _Reporter(Callback):
 
     def write_logs(self) -> None:
         """The tables of the steps and of the layers so far."""
-        self.run.write_table("steps.csv", StepRow._fields, self.log.rows)
-        self.run.write_table("layers.csv", LayerRow._fields, self.layers.rows)
+        for table, log in self.tables:
+            table.write(log.rows)
 
 
 def _describe(run: RunFolder, asked: dict[str, Any], plan: Plan) -> None:
