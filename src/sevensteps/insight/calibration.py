@@ -22,6 +22,7 @@ CURVE = 100  # points of a coverage curve
 TRIALS = 1000  # of a classifier without calibration error, to see what it shows by luck alone
 HALVINGS = 32  # of the range in which the temperature is looked for: it is then exact to eight digits
 MOST_SCORES = 2_000_000  # that a temperature is fitted to: of more, every so many pictures
+TOGETHER = 4096  # pictures whose probabilities are calculated at once
 WIDEST = 1e4  # the range: the mean spread of a picture's scores, divided and multiplied by this
 
 
@@ -57,7 +58,7 @@ def fit_temperature(preds: Tensor, targets: Tensor) -> Temperature:
     """
     preds, targets = _checked(preds, targets)
     every = -(-preds.numel() // MOST_SCORES)
-    preds, targets = preds[::every], targets[::every]
+    preds, targets = preds[::every].double(), targets[::every]
     spread = float((preds - preds.mean(1, keepdim=True)).abs().mean())
     if spread == 0:
         return Temperature(1.0, "every class has the same score")
@@ -107,7 +108,7 @@ class Reliability:
         preds, targets = _checked(preds, targets)
         if bins < 1:
             raise RequestError(f"bins is {bins}", hint="expected 1 or more")
-        confidence, right = _confidence(preds, targets, temperature)
+        confidence, right, losses = _answers(preds, targets, temperature)
         edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
         place = torch.bucketize(confidence, edges[1:-1])
         n = torch.bincount(place, minlength=bins)
@@ -115,7 +116,7 @@ class Reliability:
         columns = (edges[:-1], edges[1:], mean, torch.bincount(place[right], minlength=bins), n)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         filled = tuple(Bin(low, high, sure if n else None, Accuracy(right, n)) for low, high, sure, right, n in rows)
-        return cls(filled, float(F.cross_entropy(preds / temperature, targets)))
+        return cls(filled, float(losses.mean()))
 
     @property
     def ece(self) -> float:
@@ -180,7 +181,7 @@ class Coverage:
     @classmethod
     def of(cls, preds: Tensor, targets: Tensor, temperature: float = 1.0) -> Coverage:
         """From raw scores (N×classes) and targets (int64, N). Raises `RequestError`."""
-        confidence, right = _confidence(*_checked(preds, targets), temperature)
+        confidence, right, _ = _answers(*_checked(preds, targets), temperature)
         order = confidence.argsort(stable=True)
         return cls(confidence[order], right[order])
 
@@ -249,9 +250,18 @@ class Calibration:
         return {"temperature": self.temperature._asdict(), "before": before, "after": after}
 
 
-def _confidence(preds: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The probability of each predicted class, and whether that is the true one."""
-    return probabilities(preds, temperature).max(1).values, preds.argmax(1) == targets
+def _answers(preds: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The probability of each predicted class, whether that is the true one, and the true one's cross-entropy.
+
+    Some pictures at a time: of many classes a copy of all scores in float64 takes much memory.
+    """
+    parts = []
+    for scores, labels in zip(preds.split(TOGETHER), targets.split(TOGETHER), strict=True):
+        log_probs = (scores.double() / temperature).log_softmax(1)
+        called = log_probs.max(1)
+        parts.append((called.values.exp(), called.indices == labels, F.nll_loss(log_probs, labels, reduction="none")))
+    confidence, right, losses = (torch.cat(column) for column in zip(*parts, strict=True))
+    return confidence, right, losses
 
 
 def _crossing(function: Callable[[float], float], low: float, high: float) -> float:
@@ -263,8 +273,8 @@ def _crossing(function: Callable[[float], float], low: float, high: float) -> fl
 
 
 def _checked(preds: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores as float64 and the targets, on the CPU."""
-    preds, targets = preds.detach().cpu().double(), targets.detach().cpu()
+    """The scores and the targets, on the CPU."""
+    preds, targets = preds.detach().cpu(), targets.detach().cpu()
     if preds.ndim != 2 or preds.shape[1] < 2 or not len(preds) or targets.shape != preds.shape[:1]:
         raise RequestError(
             f"preds have shape {tuple(preds.shape)} and targets {tuple(targets.shape)}",

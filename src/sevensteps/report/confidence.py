@@ -38,7 +38,8 @@ class Confidence:
         (preds, targets, _), valid, self.split = scored[split], scored["valid"], split
         self.calibration = Calibration.of(preds, targets, fit_temperature(valid.preds, valid.targets))
         self.coverage = Coverage.of(preds, targets)
-        self.threshold = self._threshold(Coverage.of(valid.preds, valid.targets))
+        chosen_by = self.coverage if split == "valid" else Coverage.of(valid.preds, valid.targets)
+        self.threshold = self._threshold(chosen_by)
 
     def _threshold(self, valid: Coverage) -> Threshold | None:
         for goal in GOALS:
