@@ -4,23 +4,27 @@
 
 One process; Learners that differ in their listeners alone train an epoch each by turns, the order reversed every other
 round. Seconds are those of the training part of an epoch. The ratio of each to nobody is taken round by round; shown is
-its median, and the range of the middle half.
+its median, and the range of the middle half. Last, what writing the epoch's rows into the table takes besides.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from passport import now, passport
 
 from sevensteps import AdamW, Callback, DataLoaders, Learner, networks
+from sevensteps.files import csv_text
 from sevensteps.insight.tracer import Tracer
-from sevensteps.training.keepers import StepLog
+from sevensteps.training.keepers import StepLog, StepRow
 from sevensteps.training.layer_log import LayerLog
+from sevensteps.training.run_folder import GrowingTable
 
 LISTENERS: dict[str, Callable[[], list[Callback]]] = {
     "nobody": list,
@@ -66,6 +70,15 @@ def main(data: str, network: str = "convnet", rounds: str = "15") -> None:
         low, middle, high = statistics.quantiles(ratios, n=4)
         least = 1e6 * min(seconds) / len(dls.train)
         print(f"{name:<26} {least:8.1f} us a step (least)  {middle:+6.2f} % (middle half {low:+.2f} to {high:+.2f} %)")
+    rows = learners["steps.csv"][1][0].rows
+    with tempfile.TemporaryDirectory() as folder:
+        table = GrowingTable(Path(folder) / "steps.csv", csv_text(StepRow._fields, ()))
+        table.write(rows[: -len(dls.train)])
+        started = time.perf_counter()
+        table.write(rows)
+        written = time.perf_counter() - started
+    print(f"writing {len(dls.train)} rows after {len(rows):,}: {1e3 * written:.1f} ms, "
+          f"{100 * written / min(base):.2f} % of the epoch's training")  # fmt: skip
 
 
 if __name__ == "__main__":
