@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from figure_reader import bars, lines, panel, picture
 from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
 from sevensteps.errors import RequestError
 from sevensteps.insight.drawing import png
@@ -81,12 +82,12 @@ def test_the_trace_is_what_the_same_step_by_hand_gives(dls: DataLoaders) -> None
 def test_the_pictures_have_their_names_probabilities_and_losses(dls: DataLoaders) -> None:
     trace = learner(dls).trace()
     probs = trace.preds.softmax(1)
-    for i, picture in enumerate(trace.pictures):
-        number = int(picture.name.removeprefix("#"))
-        assert picture.true == ("above", "below")[number % 2] == trace.vocab[trace.yb[i]]
-        assert picture.probability == pytest.approx(probs[i].max().item())
-        assert picture.probability_of_true == pytest.approx(probs[i, trace.yb[i]].item())
-        assert picture.loss == pytest.approx(-probs[i, trace.yb[i]].log().item(), rel=1e-5)
+    for i, row in enumerate(trace.pictures):
+        number = int(row.name.removeprefix("#"))
+        assert row.true == ("above", "below")[number % 2] == trace.vocab[trace.yb[i]]
+        assert row.probability == pytest.approx(probs[i].max().item())
+        assert row.probability_of_true == pytest.approx(probs[i, trace.yb[i]].item())
+        assert row.loss == pytest.approx(-probs[i, trace.yb[i]].log().item(), rel=1e-5)
     assert trace.losses.mean().item() == pytest.approx(trace.loss)
     assert trace.losses_after.mean().item() == pytest.approx(trace.loss_after)
 
@@ -138,6 +139,16 @@ def test_the_validation_set_is_measured_before_and_after(dls: DataLoaders) -> No
     assert traces[0].valid[0] == dict(zip(["loss", "accuracy"], before, strict=True))
     assert traces[0].valid[1] == traces[1].valid[0]
     assert list(traces[-1].valid[1].values()) == learn.validate()
+
+
+def test_the_same_batch_again_has_the_same_dropout(dls: DataLoaders) -> None:
+    model, tracers = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 2)), [Tracer(0), Tracer(4)]
+    learner(dls, model=model).fit(2, schedule=lambda progress, lr: 0.0, cbs=tracers)
+    for trace in (tracer.trace for tracer in tracers):
+        assert trace is not None
+        assert not torch.equal(trace.preds, model.eval()(trace.xb))
+        assert torch.equal(trace.preds_after, trace.preds)
+        assert trace.loss_after == trace.loss
 
 
 @pytest.mark.parametrize(
@@ -254,7 +265,9 @@ def test_chapter_4s_own_model_and_loss_are_traced() -> None:
     assert all(0 <= (picture.probability or -1) <= 1 for picture in trace.pictures)
     assert trace.losses.mean().item() == pytest.approx(trace.loss)
     assert "mnist_loss" in str(trace)
-    assert png(trace.figure()).startswith(b"\x89PNG")
+    figure = trace.figure()
+    assert panel(figure, "2 predict").child_axes == []
+    assert bars(panel(figure, "length, layer by layer")) == {f"{part.name} ": part.gradient for part in trace.layers}
 
 
 def test_a_loss_that_takes_no_single_picture_has_none_for_each(dls: DataLoaders) -> None:
@@ -267,7 +280,7 @@ def test_a_loss_that_takes_no_single_picture_has_none_for_each(dls: DataLoaders)
     assert len(trace.losses) == 0
     assert trace.pictures[0].loss is None
     assert "the mean over" not in str(trace)
-    assert png(trace.figure()).startswith(b"\x89PNG")
+    assert lines(panel(trace.figure(), "3 loss")) == {"loss of the batch": [(0, trace.loss), (1, trace.loss_after)]}
 
 
 def test_a_parameter_without_a_gradient_is_named(dls: DataLoaders) -> None:
@@ -310,7 +323,7 @@ def test_a_step_that_breaks_down_is_recorded_too(dls: DataLoaders) -> None:
     document = json.loads(json.dumps(trace.to_dict(), allow_nan=False))
     assert document["repeat"]["loss_of_the_same_batch"] is None
     assert "nan" in str(trace)
-    assert png(trace.figure()).startswith(b"\x89PNG")
+    png(trace.figure())
 
 
 # -- as text, JSON and a picture --------------------------------------------------------------------------------------
@@ -347,6 +360,43 @@ def test_names_cannot_reorder_or_hide_in_the_text(dls: DataLoaders) -> None:
     assert "\u202e" not in str(trace)
     assert "\\x1b[31m" in str(trace)
     png(trace.figure())
+
+
+def test_the_figure_shows_the_lengths_of_the_gradient_and_how_far_the_weights_moved(dls: DataLoaders) -> None:
+    trace = learner(dls).trace()
+    figure = trace.figure()
+    assert bars(panel(figure, "4 gradient: its length")) == {
+        f"{name} Linear": pytest.approx(math.hypot(*(trace.gradients[f"{name}.{it}"].norm() for it in two)))
+        for name, two in (("1", ("weight", "bias")), ("3", ("weight", "bias")))
+    }
+    moved = panel(figure, "5 step")
+    assert bars(moved) == {f"{part.name} Linear": part.ratio for part in trace.layers}
+    low, high = moved.get_xlim()
+    assert all(low < (part.ratio or 0) < high for part in trace.layers)
+
+
+def test_the_figure_shows_each_loss_before_and_after_the_step(dls: DataLoaders) -> None:
+    trace = learner(dls).trace()
+    figure = trace.figure()
+    order = trace.losses.argsort(descending=True)
+    drawn = {label.split(",")[0]: points for label, points in lines(panel(figure, "3 loss")).items()}
+    for name, losses in (("before", trace.losses), ("after", trace.losses_after)):
+        assert drawn[name] == list(enumerate(losses[order].tolist(), start=1))
+    (cells,) = panel(figure, "7 stop").tables
+    rows = [[cells[row, column].get_text().get_text() for column in range(3)] for row in range(3)]
+    assert rows[0] == ["", "before", "after"]
+    assert rows[1][1:] == [f"{trace.loss:.5g}", f"{trace.loss_after:.5g}"]
+    assert rows[2] == ["loss of valid", *(f"{valid['loss']:.5g}" for valid in trace.valid)]
+
+
+def test_the_figure_shows_the_pictures_with_the_greatest_loss_first(dls: DataLoaders) -> None:
+    trace = learner(dls).trace()
+    tiles = panel(trace.figure(), "2 predict").child_axes
+    assert len(tiles) == len(trace.pictures)
+    for tile, number in zip(tiles, trace.losses.argsort(descending=True).tolist(), strict=True):
+        row, title = trace.pictures[number], tile.get_title().split()
+        assert torch.equal(picture(tile)[::24, ::24], trace.xb[number, 0])
+        assert (title[0], title[-1]) == (row.true, row.called)
 
 
 @pytest.mark.slow
