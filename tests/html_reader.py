@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import xml.etree.ElementTree as ET
+from collections import defaultdict
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "img", "br"}
@@ -34,6 +36,39 @@ class Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open[-1:] != ["style"]:
             self.text += data
+
+
+def section(text: str, name: str) -> str:
+    """The section of a page that has this id."""
+    (inside,) = re.findall(f'<section[^>]* id="{name}".*?>(.*?)</section>', text, re.DOTALL)
+    return f"<section>{inside}</section>"
+
+
+def table(text: str, column: str) -> list[list[str]]:
+    """The first table of a page that has this column: its head and its rows, each a list of its cells' text."""
+    tables = re.findall("<table.*?</table>", text.replace("&nbsp;", " "), re.DOTALL)
+    read = [[["".join(cell.itertext()) for cell in row] for row in ET.fromstring(it).iter("tr")] for it in tables]
+    found = next(rows for rows in read if column in rows[0])
+    return [[" ".join(cell.split()) for cell in row] for row in found]
+
+
+def plots(text: str) -> dict[str, dict[str, list[float]]]:
+    """The plots in the section of curves by their captions: the values of each kind of line or mark.
+
+    They are read as an eye reads them, off the numbers at the lower and the upper end of the axis.
+    """
+    read = {}
+    for figure in ET.fromstring(section(text, "curves")).iter("figure"):
+        numbers = [it for it in figure.iter("text") if it.get("class") == "tick end" and it.text != "epoch"]
+        ends = sorted(numbers, key=lambda it: float(it.get("y", "")))
+        high, low = (float((it.text or "").removesuffix(" %")) for it in (ends[0], ends[-1]))
+        values = defaultdict(list)
+        for it in figure.iter():
+            places = [point.partition(",")[2] for point in it.get("points", "").split()] or [it.get("cy", it.get("y1"))]
+            heights = [100 - float(place.rstrip("%")) for place in places if place]
+            values[it.get("class", "")] += [low + (high - low) * height / 100 for height in heights]
+        read[figure.findtext("figcaption/b", "")] = dict(values)
+    return read
 
 
 def assert_self_contained(text: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from html_reader import Reader, assert_self_contained
+from html_reader import Reader, assert_self_contained, plots, table
+from known_result import known_runs
 from sevensteps.errors import RequestError, StorageError
 from sevensteps.report.charts import curves
 from sevensteps.report.comparison import Comparison, write_comparison
@@ -25,6 +26,12 @@ from sevensteps.words import percent, span
 def comparison(runs: dict[str, Path]) -> Comparison:
     """A is slow, B fast, C has other pictures, D is the baseline."""
     return Comparison([runs["slow"], runs["fast"], runs["other"], runs["baseline"]])
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Four runs whose figures can be counted by hand; B is the best."""
+    return Comparison(known_runs(tmp_path_factory.mktemp("known")))
 
 
 def written(comparison: Comparison, path: Path) -> str:
@@ -75,6 +82,40 @@ def test_each_run_is_tested_against_the_best_on_the_same_pictures(
     assert high.p_value == pytest.approx(max(low.p_value, min(1, 2 * high.test.p_value)))
 
 
+def test_the_page_has_the_counts_of_mcnemars_test_and_p_as_it_was_corrected(known: Comparison, tmp_path: Path) -> None:
+    (group,) = known.groups
+    assert [duel.test.p_value for duel in group.duels] == [2 * (1 + 9) / 2**9, 2 / 2**14, 1]
+    similar, worst, near = (duel.p_value for duel in group.duels)
+    assert similar > 0.05 > worst > 2 / 2**14
+    assert near == 1
+    text = written(known, tmp_path)
+    assert "B named the most of them rightly" in text
+    assert table(text, "p") == [
+        ["run", "", "p", "right where B is wrong", "wrong where B is right"],
+        ["A similar", "no clear difference", f"{similar:.2g}", "1", "8"],
+        ["C worst", "worse, and not by luck", f"{worst:.2g}", "0", "14"],
+        ["D near", "no clear difference", "1", "0", "1"],
+    ]
+
+
+def test_the_recall_of_each_class_stands_beside_that_of_the_best(known: Comparison, tmp_path: Path) -> None:
+    assert table(written(known, tmp_path), "B (best)") == [
+        ["class", "n", "A", "B (best)", "C", "D"],
+        ["c", "4", "▼ 50.0 50.0 %", "100.0 %", "▼ 100.0 0.0 %", "▼ 25.0 75.0 %"],
+        ["b", "6", "▼ 33.3 50.0 %", "83.3 %", "▼ 66.7 16.7 %", "83.3 %"],
+        ["a", "10", "▼ 30.0 50.0 %", "80.0 %", "▼ 60.0 20.0 %", "80.0 %"],
+    ]
+
+
+def test_each_run_has_a_curve_of_its_losses_and_one_of_its_accuracies(known: Comparison, tmp_path: Path) -> None:
+    drawn = plots(written(known, tmp_path))
+    losses = {"run0": [1.5], "run1": [1.5, 1.0, 1.25], "run2": [1.5, 1.0], "run3": [1.0, 1.25]}
+    accuracies = {"run0": [25], "run1": [25, 75, 50], "run2": [25, 75], "run3": [75, 50]}
+    for run in losses:
+        assert drawn["Loss"][f"curve run {run}"] == pytest.approx(losses[run], abs=1e-3)
+        assert drawn["Accuracy"][f"curve run {run}"] == pytest.approx(accuracies[run], abs=0.1)
+
+
 def test_runs_on_other_pictures_are_not_compared_and_it_is_said_why(comparison: Comparison, tmp_path: Path) -> None:
     assert comparison.apart == ["C and A were not measured on the same pictures: seed is 1, not 0."]
     assert comparison.apart[0] in Reader(written(comparison, tmp_path)).text
@@ -87,23 +128,6 @@ def test_pictures_that_have_changed_are_not_compared(runs: dict[str, Path], copi
     comparison = Comparison([runs["slow"], copied])
     assert comparison.groups == []
     assert comparison.apart == ["B and A were not measured on the same pictures: the files have changed between."]
-
-
-def test_the_recall_of_each_class_stands_side_by_side_with_the_difference_from_the_best(
-    comparison: Comparison, runs: dict[str, Path], tmp_path: Path
-) -> None:
-    (group,) = comparison.groups
-    rows = answers(runs["slow"])
-    for name, n, recalls in group.classes:
-        of_class = [row for row in rows if row["class"] == name]
-        assert n == len(of_class)
-        assert recalls[0].correct == sum(row["predicted"] == name for row in of_class)
-    spread = [max(map(float, row.recalls)) - min(map(float, row.recalls)) for row in group.classes]
-    assert spread == sorted(spread, reverse=True)
-    name, _, recalls = group.classes[0]
-    points = 100 * (recalls[0].value - recalls[1].value)
-    text = Reader(written(comparison, tmp_path)).text
-    assert f"{'▲' if points > 0 else '▼'} {abs(points):.1f} {percent(recalls[0].value)}" in text
 
 
 def test_disagreements_are_the_pictures_that_one_got_right_and_another_wrong(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from html_reader import Reader, assert_self_contained
+from html_reader import Reader, assert_self_contained, section
 from sevensteps.cli.main import command
 from sevensteps.errors import StorageError
 from sevensteps.insight.doctor import examine
@@ -147,12 +147,12 @@ def test_what_check_found_has_its_section_and_is_told_once(messy: TrainingResult
     read = Reader(text)
     kinds = [finding.kind for finding in messy.findings]
     assert {"label_conflicts", "duplicates", "refused"} <= set(kinds)
-    section = Reader(_section(text, "check"))
+    checked = Reader(section(text, "check"))
     for finding in messy.findings:
-        assert (finding.message in section.text) == (finding.kind != "refused")
+        assert (finding.message in checked.text) == (finding.kind != "refused")
         assert read.text.count(finding.message) == (finding.kind != "refused")
-        assert finding.kind == "refused" or all(example in section.text for example in finding.examples)
-    assert "Label conflicts" in section.text
+        assert finding.kind == "refused" or all(example in checked.text for example in finding.examples)
+    assert "Label conflicts" in checked.text
     (decided,) = [note for note in messy.dls.notes if "are set aside for validation" in note]
     assert decided in read.text
 
@@ -171,12 +171,7 @@ def test_the_doctors_word_is_on_the_page_and_what_ails_the_data_stands_with_the_
         assert read.text.count(diagnosis.advice) == 1
         assert (diagnosis.illness.capitalize() in read.text) == (diagnosis.evidence not in messy.dls.notes)
     healthy = replace(digits, run=RunFolder(tmp_path))
-    assert "Healthy: nothing that ails a training was found" in Reader(_section(page(healthy), "doctor")).text
-
-
-def _section(text: str, name: str) -> str:
-    inside = text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
-    return f"<section>{inside}</section>"
+    assert "Healthy: nothing that ails a training was found" in Reader(section(page(healthy), "doctor")).text
 
 
 def test_refused_files_are_listed_with_their_reasons(hostile_page: str) -> None:
