@@ -38,6 +38,11 @@ def span(score: Accuracy) -> str:
     return f"{low[:-2]} to {high}"
 
 
+def in_full(score: Accuracy) -> str:
+    """A score for a terminal: "98.00 % (95 % interval 94.12 to 99.32 %, n = 150)"."""
+    return f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,})".replace(NO_BREAK, " ")
+
+
 def one_in(score: Accuracy) -> str:
     """How often it errs: "1 in 50", "none in 359"."""
     wrong = score.n - score.correct

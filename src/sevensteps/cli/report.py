@@ -9,11 +9,10 @@ import click
 
 from ..errors import RequestError
 from ..files import json_text
-from ..words import NO_BREAK, distance, percent, plural, span, visible
+from ..words import NO_BREAK, distance, in_full, plural, visible
 from .options import json_option
 
 if TYPE_CHECKING:
-    from ..interval import Accuracy
     from ..report.comparison import Comparison
     from ..report.finished_run import FinishedRun
 
@@ -49,7 +48,7 @@ def _of_one(run: FinishedRun) -> list[str]:
     lines = [f"{'Run':<10}{run.folder.path}: {_what(run)}"]
     for split, score in run.scores.items():
         base, test = run.baselines.get(split), run.against_baseline.get(split)
-        lines.append(f"{'Result':<10}{split}: {_figures(score)}")
+        lines.append(f"{'Result':<10}{split}: {in_full(score)} right")
         if base and test and not run.is_baseline:
             lines.append(f"{'':<10}{distance(score, base, test.is_clear)}")
     if run.losses:
@@ -61,11 +60,11 @@ def _of_one(run: FinishedRun) -> list[str]:
 def _of_several(comparison: Comparison, page: str) -> list[str]:
     lines = []
     for letter, run in comparison.runs.items():
-        lines.append(f"{letter:<10}{run.folder.path}: {run.split} {_figures(run.score)}")
+        lines.append(f"{letter:<10}{run.folder.path}: {run.split} {in_full(run.score)} right")
         lines.append(f"{'':<10}{_what(run)}")
     for group in comparison.groups:
         for duel in group.duels:
-            told = f"{duel.verdict}: {duel.test.only_first:,} pictures right that {group.best} has wrong, "
+            told = f"{duel.verdict}: {plural(duel.test.only_first, 'picture')} right that {group.best} has wrong, "
             told += f"{duel.test.only_second:,} the other way (p = {duel.p_value:.2g})"
             lines.append(f"{f'{duel.letter} to {group.best}':<10}{told}")
     lines += [f"{'':<10}{sentence}" for sentence in comparison.apart]
@@ -75,10 +74,6 @@ def _of_several(comparison: Comparison, page: str) -> list[str]:
 def _what(run: FinishedRun) -> str:
     stopped = ", stopped before its end" if run.interrupted else ""
     return f"{run.network}, {plural(run.parameters, 'parameter')}, {run.seconds:.0f} s{stopped}"
-
-
-def _figures(score: Accuracy) -> str:
-    return f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,}) right"
 
 
 def _print(document: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files import json_text
-from ..words import NO_BREAK, distance, in_short, percent, plural, span, visible
+from ..words import NO_BREAK, distance, in_full, in_short, percent, plural, visible
 from .doctor import doctors_word
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ..data.dataloaders import DataLoaders
     from ..data.listing import Refused
     from ..insight.doctor import Diagnosis
-    from ..interval import Accuracy
     from ..models.evaluate import FolderEvaluation
     from ..models.evaluation import Evaluation
     from ..models.predict import FilePredictions
@@ -129,7 +128,7 @@ class Terminal:
     def baseline(self, evaluation: Evaluation) -> None:
         """How good pixel similarity is."""
         self.close_bar()
-        self._head(self.err, "Baseline", f"pixel similarity: {_percent(evaluation.accuracy)} of valid right")
+        self._head(self.err, "Baseline", f"pixel similarity: {in_full(evaluation.accuracy)} of valid right")
 
     def model(self, facts: dict[str, Any], recipe: Recipe) -> None:
         """The network, and how it will be trained."""
@@ -172,7 +171,7 @@ class Terminal:
             self._head(self.out, "Stopped", f"by the clock, {epochs}; what was learned so far is kept")
         for number, (split, scored) in enumerate(result.scored.items()):
             base = result.baselines[split]
-            self._head(self.out, "" if number else "Result", f"{split}: {_percent(scored.evaluation.accuracy)} right")
+            self._head(self.out, "" if number else "Result", f"{split}: {in_full(scored.evaluation.accuracy)} right")
             if not result.is_baseline:
                 from ..insight.mcnemar import McNemar
 
@@ -200,7 +199,7 @@ class Terminal:
         if self.as_json:
             return self._json(result.to_dict())
         what = "all pictures" if result.split == "all" else result.split
-        self._head(self.out, "Result", f"{what}: {_percent(result.evaluation.accuracy)} right")
+        self._head(self.out, "Result", f"{what}: {in_full(result.evaluation.accuracy)} right")
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         table.add_column("class")
         for title in ("right", "of", "accuracy"):
@@ -284,10 +283,6 @@ class Terminal:
             self._line(f"{visible(item.path)}: {item.reason}, {visible(item.message)}", self.warn, indent=12)
         if len(refused) > MOST_REFUSED:
             self._line(f"and {len(refused) - MOST_REFUSED:,} more; {more}", self.warn, indent=12)
-
-
-def _percent(score: Accuracy) -> str:
-    return _plain(f"{percent(score.value, score.n)} (95 % interval {span(score)}, n = {score.n:,})")
 
 
 def _plain(text: str) -> str:

@@ -73,7 +73,7 @@ def table(axis: Axes, title: str, rows: Sequence[Sequence[str]], widths: Sequenc
         cell.set_text_props(fontsize=9, fontweight="normal" if row else "bold")
 
 
-def percent(values: Iterable[float]) -> list[float]:
+def percentages(values: Iterable[float]) -> list[float]:
     """Fractions as percentages, for an axis."""
     return [100 * float(value) for value in values]
 

@@ -173,8 +173,3 @@ class Contents:
             return None if self.is_baseline else Confidence(self.result.scored, self.split)
         except RequestError:  # scores that are not finite
             return None
-
-
-def first(rows: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:
-    """The first rows, as many as the page shows at once."""
-    return rows[:most]

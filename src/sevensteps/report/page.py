@@ -13,7 +13,7 @@ from ..insight.doctor import Diagnosis
 from ..training.result import TrainingResult
 from ..words import SPLIT_WORDS
 from . import charts
-from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, Contents, first
+from .contents import MOST_MATRIX_CLASSES, MOST_ROWS, Contents
 from .html import render, templates
 
 NAME = "report.html"
@@ -49,5 +49,4 @@ def _template() -> Template:
         charts=charts, Estimate=charts.Estimate, Curve=charts.Curve, split_words=SPLIT_WORDS,
         most_matrix=MOST_MATRIX_CLASSES, most_rows=MOST_ROWS,
     )  # fmt: skip
-    environment.filters["first"] = first
     return environment.get_template("report/page.html")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataloaders import DataLoaders
-from ..insight.drawing import draw, panels, percent, table
+from ..insight.drawing import draw, panels, percentages, table
 from ..models.networks import count_parameters
 from ..randomness import torch_seeded
 from ..training.metrics import accuracy
@@ -218,7 +218,7 @@ def _draw_relu(x: Tensor, y: Tensor, blend: Tensor, straight: Tensor, bent: Tens
 def _draw_activations(found: dict[str, Any], x: Tensor, curves: dict[str, Tensor], slopes: dict[str, Tensor]) -> Figure:
     figure, axes = panels(4, "An activation function bends what linear layers leave straight", size=(3.8, 3.6))
     names, layers = " or ".join(found["classes"]), range(1, found["layers"] + 1)
-    learnt = {name: percent(values) for name, values in found["accuracy_with_negatives"].items()}
+    learnt = {name: percentages(values) for name, values in found["accuracy_with_negatives"].items()}
     steps, limit = range(len(learnt["none"])), 100 * found["most_that_a_linear_one_gets_right"]
     contents: list[tuple[str, str, str, Any, dict[str, Any]]] = [
         ("the functions", "x", "f(x)", x, {name: curve.detach() for name, curve in curves.items()}),
@@ -256,7 +256,7 @@ def _draw_relus(found: dict[str, Any], by_function: Tensor, by_module: Tensor) -
     draw(axes[1], "two networks with the same weights\ngive the same answers", "score, F.relu in forward",
          "score, nn.ReLU() in Sequential", (by_function, by_module, "C0.", "a picture"))  # fmt: skip
     units = sorted(found["share_of_zeros_heard"])
-    axes[2].bar(range(1, len(units) + 1), percent(units))
+    axes[2].bar(range(1, len(units) + 1), percentages(units))
     draw(axes[2], "what a hook on the module heard", "hidden unit, sorted", "% of the pictures for which it gives 0")
     return figure
 
@@ -279,7 +279,7 @@ def _draw_depth(found: dict[str, Any], x: Tensor, deep: Tensor, wide: Tensor, sm
     for (name, one), style in zip(found["on_pictures"].items(), ("C0", "C1"), strict=True):
         label = f"{name}: {' → '.join(map(str, one['hidden']))} units, {one['parameters']:,} parameters"
         for run in one["valid_accuracy"]:
-            axes[2].plot(range(1, len(run) + 1), percent(run), style, label=label)
+            axes[2].plot(range(1, len(run) + 1), percentages(run), style, label=label)
             label = ""
     draw(axes[2], "these pictures, equal parameters, three runs each", "epoch",
          "% right of the validation pictures")  # fmt: skip

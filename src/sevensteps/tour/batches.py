@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from ..insight.drawing import draw, panels, percent
+from ..insight.drawing import draw, panels, percentages
 from .classes import TwoClasses
 from .exhibit import Between, Shown, exhibit, pictures
 
@@ -114,8 +114,8 @@ def _draw_mini_batches(found: dict[str, Any]) -> Figure:
     n, epochs, errors, cost = found["pictures"], found["epochs"], found["gradient_errs_by"], found["seconds_a_step"]
     law = [errors[1] * ((n - size) / (n - 1) / size) ** 0.5 for size in errors]  # for draws without putting back
     draw(axes[0], "the gradient errs by 1 / √n,\nless and less is gained", "n, pictures in a batch",
-         "error of the gradient, % of its length", (list(errors), percent(errors.values()), "C0o", "measured"),
-         (list(errors), percent(law), "C7--", f"1 / √n, of {n} pictures in all"))  # fmt: skip
+         "error of the gradient, % of its length", (list(errors), percentages(errors.values()), "C0o", "measured"),
+         (list(errors), percentages(law), "C7--", f"1 / √n, of {n} pictures in all"))  # fmt: skip
     draw(axes[1], "a step on a few pictures takes\nhardly longer than on one", "n, pictures in a batch",
          "microseconds a step", (list(cost), [1e6 * passed for passed in cost.values()], "C0o-", ""))  # fmt: skip
     axes[1].set(xscale="log", yscale="log")

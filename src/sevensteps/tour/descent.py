@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from ..insight.drawing import draw, panels, percent, show_picture
+from ..insight.drawing import draw, panels, percentages, show_picture
 from ..training.optimizers import SGD, BasicOptim
 from .classes import TwoClasses
 from .exhibit import Between, Shown, exhibit, refusal
@@ -183,6 +183,6 @@ def _draw_new_weights(
          (steps, found["loss_subtracting"], "C0", "w - lr × gradient"),
          (steps, found["loss_adding"], "C1", "w + lr × gradient"))  # fmt: skip
     draw(axes[4], "a small step keeps the slope's promise", "learning rate", "fall of the loss, % of lr × |gradient|²",
-         (lrs, percent(kept), "C0", ""))  # fmt: skip
+         (lrs, percentages(kept), "C0", ""))  # fmt: skip
     axes[4].set(xscale="log", ylim=(0, 110))
     return figure

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data.dataloader import DataLoader
 from ..data.dataloaders import DataLoaders
-from ..insight.drawing import draw, panels, percent, table
+from ..insight.drawing import draw, panels, percentages, table
 from ..training.callbacks import Callback
 from ..training.learner import Learner
 from ..training.losses import cross_entropy, mnist_loss
@@ -152,7 +152,7 @@ def training_loop(dls: DataLoaders, lr: Rate = 0.1, epochs: Epochs = 5) -> Shown
 
 def _draw_epoch(found: dict[str, Any]) -> Figure:
     figure, axes = panels(3, f"An epoch of SGD, learning to tell {' from '.join(found['classes'])}")
-    n, right = found["steps_an_epoch"], percent(found["valid_accuracy"])
+    n, right = found["steps_an_epoch"], percentages(found["valid_accuracy"])
     parts = [(f"      {part}", f"{n}") for part in ("predict", "loss", "gradient", "step", "zero")]
     rows = [("for each batch:", "times an epoch"), *parts, ("validate", "1")]
     table(axes[0], f"what an epoch of {found['pictures']} pictures does", rows, (0.55, 0.35))
@@ -185,7 +185,7 @@ def _draw_needs(found: dict[str, Any]) -> Figure:
     )
     draw(axes[1], "the loss, which the optimizer lowers", "epoch", "mean loss", train, valid)
     draw(axes[2], "the metric, for people", "epoch", "% right of the validation pictures",
-         (epochs, percent(found["accuracy"]), "C0o-", ""))  # fmt: skip
+         (epochs, percentages(found["accuracy"]), "C0o-", ""))  # fmt: skip
     axes[2].set_ylim(0, 105)
     for axis in axes[1:]:
         axis.locator_params(axis="x", integer=True)
@@ -200,8 +200,8 @@ def _draw_loop(found: dict[str, Any], by_hand: Tensor, by_learner: Tensor) -> Fi
          (steps, found["loss_by_learner"], "C0o", "Learner.fit"),
          (steps, found["loss_by_hand"], "C1", "by hand"))  # fmt: skip
     draw(axes[1], "validation after each epoch", "epoch", "% right of the validation pictures",
-         (epochs, percent(found["accuracy_by_learner"]), "C0o", "Learner.fit"),
-         (epochs, percent(found["accuracy_by_hand"]), "C1", "by hand"))  # fmt: skip
+         (epochs, percentages(found["accuracy_by_learner"]), "C0o", "Learner.fit"),
+         (epochs, percentages(found["accuracy_by_hand"]), "C1", "by hand"))  # fmt: skip
     axes[1].set_ylim(0, 105)
     axes[1].locator_params(axis="x", integer=True)
     draw(axes[2], f"all {found['weights']:,} weights at the end", "by hand", "by Learner.fit",

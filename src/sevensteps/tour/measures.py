@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataloaders import DataLoaders
-from ..insight.drawing import draw, panels, percent, show_picture
+from ..insight.drawing import draw, panels, percentages, show_picture
 from ..randomness import generator
 from ..training.learner import Learner
 from ..training.losses import cross_entropy
@@ -131,14 +131,14 @@ def loss_or_metric(dls: DataLoaders, lr: Rate = 0.05, epochs: Epochs = 8) -> Sho
 
 def _draw_validation(found: dict[str, Any]) -> Figure:
     figure, axes = panels(2, "Metrics belong on the validation set", size=(5.2, 3.8))
-    train, valid = percent(found["train_accuracy"]), percent(found["valid_accuracy"])
+    train, valid = percentages(found["train_accuracy"]), percentages(found["valid_accuracy"])
     best = found["best_epoch_by_valid"]
     epochs = range(1, len(train) + 1)
     draw(axes[0], "training accuracy goes on rising, validation accuracy does not", "epoch", "% right",
          (epochs, train, "C1", "training pictures"), (epochs, valid, "C0", "validation pictures"),
          ([best], [valid[best - 1]], "C0o", f"best, in epoch {best}"))  # fmt: skip
     draw(axes[1], f"{found['wrong_labels']} wrong labels, learnt by heart", "epoch",
-         "% of them that it repeats", (epochs, percent(found["wrong_labels_repeated"]), "C1", ""))  # fmt: skip
+         "% of them that it repeats", (epochs, percentages(found["wrong_labels_repeated"]), "C1", ""))  # fmt: skip
     for axis in axes:
         axis.set_ylim(0, 105)
     return figure
@@ -168,7 +168,7 @@ def _draw_both(found: dict[str, Any], weights: Tensor, other_metric: Tensor, oth
     draw(axes[0], "another metric: the same weights, to the last bit", "each weight, trained as usual",
          "the same weight, trained otherwise", (weights, other_loss, "C1.", "with another loss"),
          (weights, other_metric, "C0.", "with another metric"))  # fmt: skip
-    scaled, shifted = ((found[name]["loss"], percent(found[name]["accuracy"])) for name in ("scaled", "shifted"))
+    scaled, shifted = ((found[name]["loss"], percentages(found[name]["accuracy"])) for name in ("scaled", "shifted"))
     draw(axes[1], f"{scaled[1][0]:.1f} % right at each factor, but another loss", "factor that multiplies the scores",
          "loss", (found["factors"], scaled[0], "C1", ""))  # fmt: skip
     axes[1].set_xscale("log")
