@@ -70,7 +70,7 @@ def _gradient(trace: Trace) -> str:
         "gradient",
         f"loss.backward(): for each weight one number, {_short(trace.gradient_norm)} long in all",
         _table(("layer", "length", ""), rows, MOST_LAYERS),
-        "It came, from the loss back to the weights, through (| where another way goes on)\n" + _path(trace),
+        "It came, from the loss back to the weights (| is where another way goes on):\n" + _path(trace),
         f"Without a gradient: {', '.join(map(visible, trace.without_gradient))}" if trace.without_gradient else "",
     )
 
