@@ -97,7 +97,7 @@ def _stop(trace: Trace) -> str:
     told = ", ".join(
         f"{visible(name)} {value:.6g} → {after.get(name, float('nan')):.6g}" for name, value in before.items()
     )
-    return _titled(7, "stop", f"not yet, or now? The validation set: {told}" if told else "there is no validation set")
+    return _titled(7, "stop", f"not yet, or now? On valid: {told}" if told else "there is no validation set")
 
 
 def _titled(number: int, name: str, what: str, *more: str) -> str:
