@@ -175,8 +175,10 @@ LIMITS = [
     Limit(OVERFITTING, gt, 0.02, lambda high: fitted(high, low=0.0)),
     Limit(OVERFITTING, lt, 0.9, lambda learned: fitted(learned=learned)),
     Limit(WRONG_LABELS, ge, 3, lambda n: mislabelled(n)),
-    Limit(WRONG_LABELS, ge, 0.01, lambda part: mislabelled(round(part * 1000), n=1000), near=0.1),
-    Limit(WRONG_LABELS, ge, 0.5, lambda part: mislabelled(round(part * 20), round((1 - part) * 20)), near=0.1),
+    Limit(WRONG_LABELS, ge, 0.01, lambda part: mislabelled(round(part * 10_000), n=10_000), near=0.01),
+    Limit(
+        WRONG_LABELS, ge, 0.5, lambda part: mislabelled(round(part * 1000), round((1 - part) * 1000), 1000), near=0.002
+    ),
     Limit(WRONG_LABELS, ge, 0.9, lambda probability: mislabelled(probability=probability)),
     Limit(WRONG_LABELS, le, 0.02, lambda own: mislabelled(own=own)),
 ]
@@ -350,6 +352,10 @@ def test_the_first_number_that_is_not_finite_is_told_also_of_a_short_training(
     assert figures(found.advice) == [0.05]
 
 
+def test_infinite_losses_of_both_signs_are_no_sum() -> None:
+    assert names(but(steps=steps([2.0, INF, -INF] * 20))) == [TOO_HIGH]
+
+
 def test_a_gradient_that_explodes_is_told_by_its_finite_lengths() -> None:
     high, exploding = examine(but(steps=steps(losses(2.2, 0.2), [1.0, 7e4, INF, NAN, 3e3, *[2e3] * 20])))
     assert (high.illness, exploding.illness) == (TOO_HIGH, EXPLODING)
@@ -422,7 +428,7 @@ def test_all_that_ails_a_training_is_told_in_the_order_of_the_page(record: Recor
         replace(unlearned(), steps=[]),
         but(layers=layers(2.0, 9.0, 0.0)),
         but(layers=[layer("it")._replace(weights=0.0), layer("other")._replace(update=None)]),
-        but(layers=[row._replace(gradient=None) for row in layers(1.0, 1.0, 1.0)]),
+        but(layers=[layer("frozen")._replace(gradient=None), *HEALTHY.layers]),
         but(layers=[layer("scale", gradient=0.0, kind="BatchNorm2d"), *HEALTHY.layers]),
     ],
 )
