@@ -10,6 +10,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -45,13 +46,13 @@ def _diverged(record: Record) -> Diagnosis | None:
         evidence = f"{what} is no finite number at step {bad.step:,} (epoch {bad.epoch}), at learning rate {bad.lr:.3g}"
     elif len(record.steps) < FEW_STEPS:
         return None
-    elif losses and max(losses) > 1.5 * max(losses[0], record.guessing):
+    elif max(losses) > 1.5 * max(losses[0], record.guessing):
         worst = losses.index(max(losses))
         evidence = (
             f"the loss was {losses[0]:.3g} in the first steps, and {losses[worst]:.3g} around step "
             f"{worst * len(record.steps) // len(losses):,}: it rose"
         )
-    elif losses and _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing:
+    elif _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing:
         evidence = (
             f"a step in the middle of an epoch moved a layer's weights by {percent(_highest_ratio(record))} of their "
             "length, and the loss is "
@@ -65,10 +66,10 @@ def _diverged(record: Record) -> Diagnosis | None:
 
 def _crawled(record: Record) -> Diagnosis | None:
     losses, ratio = _blocks(record), _highest_ratio(record)
-    if len(record.steps) < FEW_STEPS or not losses or _diverged(record) or losses[-1] < 0.5 * losses[0]:
+    if len(record.steps) < FEW_STEPS or _diverged(record) or losses[-1] < 0.5 * losses[0]:
         return None
     still_falls = losses[-1] <= 1.01 * min(losses)
-    if not (0 < ratio < 1e-4 or (still_falls and 0 < ratio < 1e-3)):
+    if not 0 < ratio < (1e-3 if still_falls else 1e-4):
         return None
     return Diagnosis(
         "learning rate too low",
@@ -111,11 +112,9 @@ def _silent(record: Record) -> Diagnosis | None:
 
 
 def _vanishing(record: Record) -> Diagnosis | None:
-    worst = (math.inf, 0, "", "")
-    for epoch in {row.epoch for row in record.layers}:
-        rows = [
-            row for row in record.layers if row.epoch == epoch and row.kind in WEIGHTED and row.gradient is not None
-        ]
+    worst, by_epoch = (math.inf, 0, "", ""), attrgetter("epoch")
+    for epoch, layers in itertools.groupby(sorted(record.layers, key=by_epoch), by_epoch):
+        rows = [row for row in layers if row.kind in WEIGHTED and row.gradient is not None]
         if len(rows) > 2 and rows[-1].gradient:
             part = (rows[0].gradient or 0.0) / rows[-1].gradient
             worst = min(worst, (part, epoch, rows[0].layer, rows[-1].layer))
