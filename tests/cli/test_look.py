@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sevensteps.cli.main import run
+from sevensteps.errors import StorageError
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,49 @@ def test_what_makes_no_sense_is_refused(
 def test_a_folder_that_is_no_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["look", "."]) == 2
     assert "is no run folder" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_takes_no_text_along(
+    digits: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise StorageError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("sevensteps.cli.look.write_bytes", full)
+    for asked in (["--step", "7"], ["--picture", "31"]):
+        assert run(["look", digits, *asked]) == 1
+        told = capsys.readouterr()
+        assert "7 stop" in told.out or "After epoch" in told.out
+        assert "No space left" in told.err
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(
+    digits: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("look").write_text("mine")
+    monkeypatch.setattr("sevensteps.insight.replay.Replay.train", lambda *_: pytest.fail("trained for nothing"))
+    assert run(["look", digits, "--step", "7"]) == 1
+    assert "a file is in the way" in capsys.readouterr().err
+    assert Path("look").read_text() == "mine"
+
+
+@pytest.mark.parametrize("model", ["convnet", "resnet"])
+def test_the_text_of_a_step_fits_80_columns(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(24):
+        place = tmp_path / "data" / f"a class with a long name, no. {number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"a picture with a long name, no. {number}.png")
+    asked = ["--model", model, "--epochs", "1", "--threads", "1", "--quiet", "--out", str(tmp_path / "runs")]
+    assert run(["train", str(tmp_path / "data"), *asked]) == 0
+    capsys.readouterr()
+    assert run(["look", str(tmp_path / "runs/data"), "--step", "0"]) == 0
+    trace = capsys.readouterr().out.partition("made again")[0]
+    assert max(map(len, trace.splitlines())) <= 80
+    assert "a c… no. 0" in trace
+
+
+def test_a_closed_stdout_is_no_traceback(digits: str) -> None:
+    command = f"exec {sys.executable} -m sevensteps look {digits} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

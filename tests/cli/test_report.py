@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,18 @@ def test_what_makes_no_sense_is_told_in_a_line(
     assert run(["report", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (runs / "compare.html").exists()
+
+
+@pytest.mark.parametrize("name", ["config.toml", "result.json", "model", "pipe"])
+def test_a_comparison_takes_the_place_of_nothing_but_a_comparison(
+    name: str, known: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Path(shutil.copytree(known[0], tmp_path / "run")) / name
+    if name == "pipe":
+        os.mkfifo(there)
+    before = there.read_bytes() if there.is_file() else b""
+    assert run(["report", *known[:2], "--out", str(there)]) == 2
+    assert "is there, and is no comparison" in capsys.readouterr().err
+    assert (there.read_bytes() if there.is_file() else b"") == before
+    page = str(tmp_path / "x.html")
+    assert run(["report", *known[:2], "--out", page]) == run(["report", *known[:2], "--out", page]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import re
@@ -289,6 +290,16 @@ def test_a_wrong_answer_is_told_with_what_would_turn_it(replay: Replay, model: n
     assert "is called red, and is blue" in str(told)
     drawn = lines(panel(told.figure(), "through the training"))
     assert (drawn["called right"], len(drawn["called wrong"])) == ([], len(told.epochs))
+
+
+def test_a_frozen_layer_is_left_out_of_the_step_that_would_turn_an_answer() -> None:
+    torch.manual_seed(0)
+    frozen = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    free = copy.deepcopy(frozen)
+    frozen[1].requires_grad_(False)
+    x = torch.rand(1, 2, 2)
+    wrong = 1 - int(free(x[None]).argmax())
+    assert turning_lr(frozen, x, wrong) >= turning_lr(free, x, wrong) > 0  # type: ignore[operator]
 
 
 def test_a_picture_of_no_known_class_is_explained_too(replay: Replay, tmp_path: Path) -> None:

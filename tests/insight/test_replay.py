@@ -19,6 +19,7 @@ from sevensteps.errors import DataError, RequestError, TrainingError
 from sevensteps.insight.drawing import png
 from sevensteps.insight.replay import Replay
 from sevensteps.insight.tracer import Tracer
+from sevensteps.training.callbacks import Callback
 from sevensteps.training.result import Silence
 from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train
@@ -120,7 +121,19 @@ def test_a_killed_run_is_replayed_as_far_as_it_has_recorded_and_beyond(tmp_path:
     assert replay.step(22).exact is True
     beyond = replay.step(30)
     assert (beyond.exact, beyond.recorded) == (None, None)
-    assert "stopped before it wrote this step down" in beyond.why
+    assert "no record of this step: it was stopped before" in beyond.why
+
+
+def test_a_killed_run_is_followed_only_as_far_as_it_has_recorded(tmp_path: Path) -> None:
+    class Count(Callback):
+        steps = 0
+
+        def after_batch(self) -> None:
+            self.steps += self.learn.training
+
+    replay, count = Replay(killed_at(9)(tmp_path)), Count()
+    replay.train([count])
+    assert count.steps == len(replay.recorded) == 23
 
 
 def test_the_record_of_a_checkpoint_that_is_further_on_counts(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_a_loss_that_takes_no_single_picture_has_none_for_each(dls: DataLoaders)
     trace = learner(dls, loss_func=whole).trace()
     assert len(trace.losses) == 0
     assert trace.pictures[0].loss is None
-    assert "the mean over" not in str(trace)
+    assert "mean over" not in str(trace)
     assert lines(panel(trace.figure(), "3 loss")) == {"loss of the batch": [(0, trace.loss), (1, trace.loss_after)]}
 
 

@@ -17,6 +17,8 @@ from torch import nn
 from sevensteps import SGD, AdamW, BasicOptim, Callback, DataLoader, DataLoaders, Learner, RequestError, accuracy
 from sevensteps.data.augment import Shift
 from sevensteps.errors import DataError, TrainingError
+from sevensteps.insight.record import recorded_steps
+from sevensteps.report.finished_run import FinishedRun
 from sevensteps.training.checkpoint import Checkpoint, Checkpoints, checkpoints
 from sevensteps.training.keepers import KeepBest, StepLog
 from sevensteps.training.result import Silence
@@ -213,6 +215,40 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> Non
     over = resume(stopped.run.path)  # of a run that is over: the same once more
     assert same(over.run.path, whole.run.path)
     assert over.seconds > time.perf_counter() - started  # those of the sittings before count
+
+
+def test_a_run_that_goes_on_and_is_killed_tells_no_old_result(tmp_path: Path) -> None:
+    class Stop(Silence):
+        def progress(self, what: str, done: int, total: int) -> None:
+            if what.startswith("epoch 1") and done == 9:
+                signal.raise_signal(signal.SIGINT)
+
+    class Killed(Silence):
+        def progress(self, what: str, done: int, total: int) -> None:
+            if what.startswith("epoch 3"):
+                raise OSError("killed")
+
+    results = ("result.json", "predictions.csv", "manifest.json")
+    run = train(epochs=3, threads=1, out=tmp_path, watcher=Stop()).run
+    (run.path / "report.html").write_text("of the first sitting")
+    assert all((run.path / name).is_file() for name in results)
+    with pytest.raises(OSError, match="killed"):
+        resume(run.path, watcher=Killed())
+    assert not any((run.path / name).exists() for name in (*results, "report.html"))
+    with pytest.raises(RequestError, match="is not finished"):
+        FinishedRun.read(run.path)
+    assert len(recorded_steps(run)) == 46
+    over = resume(run.path)
+    assert over.run.damages() == []
+    before = (run.path / "result.json").stat().st_ino
+    with pytest.raises(OSError, match="no baseline"):
+        resume(run.path, watcher=Breaking())  # before a step is made nothing is taken back
+    assert (run.path / "result.json").stat().st_ino == before
+
+
+class Breaking(Silence):
+    def baseline(self, evaluation: Any) -> None:
+        raise OSError("no baseline")
 
 
 def test_changed_data_are_refused_unless_they_are_accepted(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 
 from sevensteps import Callback, DataLoader, DataLoaders, Learner, accuracy
 from sevensteps.training.callbacks import CancelFitException, CancelValidException
+from sevensteps.training.checkpoint import Checkpoints
 from sevensteps.training.recorder import EpochTable
 
 ITEMS = [(torch.randn(4, generator=torch.Generator().manual_seed(i)), i % 2) for i in range(20)]
@@ -104,3 +107,25 @@ def test_the_loss_is_drawn() -> None:
 
 def test_nothing_can_be_drawn_before_any_training_and_it_is_no_error() -> None:
     assert len(learner().recorder.plot_loss().axes[0].lines[0].get_xdata()) == 0  # type: ignore[arg-type]
+
+
+def test_an_epoch_that_is_resumed_in_its_middle_counts_the_seconds_of_both_sittings(tmp_path: Path) -> None:
+    class Slow(Callback):
+        def after_batch(self) -> None:
+            if self.learn.training and self.learn.step_in_fit == 0:
+                time.sleep(0.4)
+
+    class Kill(Callback):
+        order = 60
+
+        def after_batch(self) -> None:
+            if self.learn.step_in_fit == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learner().fit(2, cbs=[Slow(), Checkpoints(tmp_path, minutes=1e-9), Kill()])
+    again = learner()
+    again.resume(tmp_path)
+    first, second = again.recorder.rows
+    assert first.seconds > 0.4 > second.seconds
+    assert first.pictures_per_second < 20 / 0.4

@@ -82,13 +82,12 @@ def show_step(run: str, number: int, out: str, terminal: Terminal, *, parameters
         from ..insight.replay import Replay
     make_folder(out)  # before the work, where it cannot be made
     replayed = Replay(run, terminal).step(number)
-    figure = _draw(replayed.trace.figure(), out, f"{Path(run).resolve().name}-step-{number}.png")
     terminal.close_bar()
+    if not terminal.as_json:
+        click.echo(f"{replayed.trace}\n\n{_proof(replayed)}")
+    figure = _draw(replayed.trace.figure(), out, f"{Path(run).resolve().name}-step-{number}.png", terminal)
     if terminal.as_json:
         _print_json(replayed.to_dict(parameters=parameters) | {"figure": figure})
-        return
-    click.echo(str(replayed.trace))
-    click.echo(f"\n{_proof(replayed)}\npicture: {visible(figure)}")
 
 
 def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
@@ -100,12 +99,12 @@ def show_picture(run: str, picture: str, out: str, terminal: Terminal) -> None:
     make_folder(out)
     explanation = explain(Replay(run, terminal), picture)
     name = re.sub(r"[^\w-]+", "-", picture)[-LONGEST:].strip("-") or "picture"
-    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{name}.png")
     terminal.close_bar()
+    if not terminal.as_json:
+        click.echo(f"{explanation}\n")
+    figure = _draw(explanation.figure(), out, f"{Path(run).resolve().name}-{name}.png", terminal)
     if terminal.as_json:
         _print_json(explanation.to_dict() | {"figure": figure})
-        return
-    click.echo(f"{explanation}\n\npicture: {visible(figure)}")
 
 
 def _proof(replayed: Replayed) -> str:
@@ -116,11 +115,14 @@ def _proof(replayed: Replayed) -> str:
     return f"{start}: {found}, {visible(replayed.why)}"
 
 
-def _draw(figure: Any, folder: str, name: str) -> str:
+def _draw(figure: Any, folder: str, name: str, terminal: Terminal) -> str:
+    """After the text, which a full disk must not take along."""
     from ..insight.drawing import png
 
     path = Path(folder) / name
     write_bytes(path, png(figure))
+    if not terminal.as_json:
+        click.echo(f"picture: {visible(str(path))}")
     return str(path)
 
 

@@ -25,6 +25,7 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 
 def run(words: Sequence[str]) -> int:
     """Run the command that `words` name; its exit code: 0 done, 1 failed, 2 asked wrongly, 130 interrupted."""
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()  # where they are closed
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be in any script, the terminal in none

@@ -193,15 +193,15 @@ def explain(replay: Replay, asked: str) -> Explanation:
 def turning_lr(model: nn.Module, x: Tensor, label: int) -> float | None:
     """The least rate of `LRS` at which a step along the gradient of this picture alone (C×H×W) makes it `label`."""
     trial = copy.deepcopy(model).eval()
-    weights = {name: p.detach().clone() for name, p in trial.named_parameters()}
+    trained = [p for p in trial.parameters() if p.requires_grad]  # those that are not frozen
+    weights = [p.detach().clone() for p in trained]
     loss = F.cross_entropy(trial(x[None]), torch.tensor([label]))
-    grads = dict(zip(weights, torch.autograd.grad(loss, list(trial.parameters()), allow_unused=True), strict=True))
+    grads = torch.autograd.grad(loss, trained, allow_unused=True)
     with torch.no_grad():
         for lr in LRS:
-            for name, p in trial.named_parameters():
-                grad = grads[name]
+            for p, weight, grad in zip(trained, weights, grads, strict=True):
                 if grad is not None:
-                    p.copy_(weights[name] - lr * grad)
+                    p.copy_(weight - lr * grad)
             if int(trial(x[None])[0].argmax()) == label:
                 return lr
     return None

@@ -102,13 +102,13 @@ class Replay:
         return Replayed(tracer.trace, exact, why, recorded, replayed, begun_at)
 
     def train(self, cbs: Iterable[Callback], until: int | None = None) -> int:
-        """Train again with other listeners: from the last checkpoint before step `until` to that one, or all of it.
+        """Train again with other listeners: from the last checkpoint before step `until`, or all that is recorded.
 
         Says at which step it began. A loss that is not finite ends it where it ended the run.
         """
         with at_work(self.asked["threads"], self.device):
             learn = self.plan.learner(self.plan.network(self.asked["seed"]), self.asked, self.device)
-            total = self.steps if until is None else until + 1
+            total = (len(self.recorded) or self.steps) if until is None else until + 1
             rates = [_RecordedRates(self.recorded)] if self.asked["minutes"] else []  # the clock had a say in them
             listeners = [*cbs, *rates, Until(total, self.watcher)]
             point = self._checkpoint_before(until) if until else None
@@ -131,7 +131,10 @@ class Replay:
 
     def _compared(self, recorded: StepRow | None, replayed: StepRow) -> tuple[bool | None, str]:
         if recorded is None:
-            return None, "the run was stopped before it wrote this step down"
+            return (
+                None,
+                "the run has no record of this step: it was stopped before",
+            )
         if all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(recorded, replayed, strict=True)):
             return True, ""
         return False, self.why_other("its record changed")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 WIDTH = 80
-MOST_LETTERS = 26  # of a name in a table
+MOST_LETTERS = 19  # of a name in a table
+MOST_OF_CLASS = 10  # letters of a class's name
 MOST_PICTURES = 8  # those with the greatest loss
 MOST_LAYERS = 24
 MOST_OPERATIONS = 30
@@ -50,16 +51,16 @@ def _predict(trace: Trace) -> str:
     shapes = f"preds = model(xb): {_shape(trace.xb.shape)} → {_shape(trace.preds.shape)}"
     rows = sorted(trace.pictures, key=lambda row: -(row.loss or 0.0))
     shown = [
-        (_name(row.name), _name(row.true), _name(row.called or ""), _percent(row.probability),
-         _percent(row.probability_of_true), _short(row.loss))
+        (_name(row.name), _name(row.true, MOST_OF_CLASS), _name(row.called or "", MOST_OF_CLASS),
+         _percent(row.probability), _percent(row.probability_of_true), _short(row.loss))
         for row in rows
     ]  # fmt: skip
-    head = ("picture, most loss first", "is", "called", "sure", "own class", "loss")
+    head = ("picture, by its loss", "is", "called", "sure", "own class", "loss")
     return _titled(2, "predict", shapes, _table(head, shown, MOST_PICTURES))
 
 
 def _loss(trace: Trace) -> str:
-    mean = f", the mean over {plural(len(trace.losses), 'picture')}" if _is_mean(trace) else ""
+    mean = f", mean over {plural(len(trace.losses), 'picture')}" if _is_mean(trace) else ""
     return _titled(3, "loss", f"loss = {trace.loss_name}(preds, yb) = {trace.loss:.6g}{mean}")
 
 
@@ -83,7 +84,7 @@ def _step(trace: Trace) -> str:
          "" if trace.is_plain else _signed(it.direction), _signed(it.after), _percent(part.ratio))
         for it, part in zip(trace.moved, trace.layers, strict=True)
     ]  # fmt: skip
-    head = ("moved most of its layer", "before", "gradient", "" if trace.is_plain else "direction", "after", "layer")
+    head = ("most moved of layer", "before", "gradient", "" if trace.is_plain else "direction", "after", "layer")
     told = "layer: by how much of their length its weights moved"
     return _titled(5, "step", formula, "" if trace.is_plain else made, _table(head, rows, MOST_LAYERS), told)
 
@@ -94,10 +95,10 @@ def _repeat(trace: Trace) -> str:
 
 def _stop(trace: Trace) -> str:
     before, after = trace.valid
-    told = ", ".join(
-        f"{visible(name)} {value:.6g} → {after.get(name, float('nan')):.6g}" for name, value in before.items()
-    )
-    return _titled(7, "stop", f"not yet, or now? On valid: {told}" if told else "there is no validation set")
+    if not before:
+        return _titled(7, "stop", "there is no validation set")
+    rows = [f"{visible(name)} {value:.6g} → {after.get(name, math.nan):.6g}" for name, value in before.items()]
+    return _titled(7, "stop", "not yet, or now? The validation set:", *rows)
 
 
 def _titled(number: int, name: str, what: str, *more: str) -> str:
@@ -148,10 +149,10 @@ def _shape(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def _name(name: str) -> str:
-    """A name as a table has room for it: its end, where files differ."""
+def _name(name: str, most: int = MOST_LETTERS) -> str:
+    """A name as a table has room for it: its beginning, and more of its end, where files and weights differ."""
     shown = visible(name)
-    return shown if len(shown) <= MOST_LETTERS else "…" + shown[1 - MOST_LETTERS :]
+    return shown if len(shown) <= most else f"{shown[: most // 3]}…{shown[most // 3 + 1 - most :]}"
 
 
 def _short(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import RequestError
-from ..files import write_text
+from ..files import read_small, write_text
 from ..insight.interpretation import Answer
 from ..insight.mcnemar import SIGNIFICANT, McNemar
 from ..interval import Accuracy
@@ -24,6 +25,7 @@ from .finished_run import FinishedRun
 from .html import render, templates
 
 LETTERS = string.ascii_uppercase
+BRAND = '<p class="brand"><b>sevensteps</b> comparison</p>'
 KINDS = 8  # of lines, by colour and dashes; after that they repeat, and the letters tell
 LONGEST = 22  # characters of a run's name in a chart
 OF_DATA = {
@@ -195,11 +197,22 @@ class Comparison:
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> None:
-    """Write one self-contained page. Raises `StorageError`."""
+    """Write one self-contained page. Raises `StorageError`, and `RequestError` for a file that is no such page."""
+    if os.path.lexists(out) and not _is_comparison(Path(out)):
+        raise RequestError(f"{out} is there, and is no comparison", hint="name another file with --out")
     environment = templates()
     environment.globals.update(charts=charts, kind_of=kind_of, split_words=SPLIT_WORDS, most_rows=MOST_ROWS)
     template = environment.get_template("report/comparison.html")
     write_text(out, render(template, "report/comparison.css", it=comparison))
+
+
+def _is_comparison(path: Path) -> bool:
+    """Whether it is a page that `write_comparison` wrote, which may be replaced."""
+    try:
+        page = read_small(path).decode()
+    except (OSError, ValueError):
+        return False
+    return page.startswith("<!doctype html>") and BRAND in page
 
 
 def kind_of(letter: str) -> str:

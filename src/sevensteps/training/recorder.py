@@ -47,11 +47,12 @@ class Recorder(Callback):
         self.names: list[str] = []  # of the metrics' values in it
         self._waiting: list[tuple[Tensor, float, int]] = []  # loss, learning rate, pictures of steps not fetched yet
         self._fetched: list[tuple[float, float, int]] = []  # the same of the epoch's steps that are
+        self._before = 0.0  # seconds of the epoch's steps that an earlier sitting made
 
     def before_epoch(self) -> None:
         """Begin the epoch's account."""
         self.train_loss, self.pictures, self.validation = math.nan, 0, []
-        self.started = time.perf_counter()
+        self.started, self._before = time.perf_counter() - self._before, 0.0
         self.train_seconds = 0.0
 
     def after_batch(self) -> None:
@@ -127,13 +128,16 @@ class Recorder(Callback):
     def to_state(self) -> dict[str, Any]:
         """For a checkpoint: all rows, and the steps of an epoch that is not over."""
         self._read()
-        return {"rows": self.rows, "losses": self.losses, "lrs": self.lrs, "epoch": self._fetched}
+        seconds = time.perf_counter() - self.started if self._fetched else 0.0
+        state = {"rows": self.rows, "losses": self.losses, "lrs": self.lrs}
+        return state | {"epoch": self._fetched, "seconds": seconds}
 
     def from_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.rows = [EpochRow(*row) for row in state["rows"]]
         self.losses, self.lrs = state["losses"], state["lrs"]
         self._fetched = [(loss, lr, n) for loss, lr, n in state["epoch"]]
+        self._before = float(state.get("seconds", 0.0))
 
     @property
     def values(self) -> list[list[float | None]]:

@@ -27,6 +27,7 @@ from ..data.dataloaders import DataLoaders
 from ..data.pictures import PictureSet
 from ..errors import RequestError, as_written
 from ..files import (
+    MANIFEST,
     csv_text,
     damages,
     lock_file,
@@ -35,6 +36,7 @@ from ..files import (
     read_csv,
     read_json,
     read_small,
+    remove,
     seal,
     write_json,
     write_text,
@@ -43,6 +45,7 @@ from ..files import (
 AT_ONCE = 4096  # pictures whose pixels are looked at together
 LOCK = ".lock"
 LEFT_OUT = (LOCK, "checkpoints")  # of the manifest of the run
+RESULTS = ("result.json", "report.html", "predictions.csv", MANIFEST)  # of a run that is over
 
 
 class RunFolder:
@@ -99,6 +102,11 @@ class RunFolder:
     def baseline(self) -> Path:
         """Where the baseline's model folder is: the mean picture of each class."""
         return self.path / "baseline"
+
+    def reopen(self) -> None:
+        """Take away what says that the run is over, since it goes on: its results, their pages and the manifest."""
+        for name in RESULTS:
+            remove(self.path / name)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """`config.toml`: what was asked for, and under [recipe] what was chosen where nothing was asked for."""

@@ -203,7 +203,7 @@ class _Reporter(Callback):
     """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
 
     def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
-        self.run, self.watcher = run, watcher
+        self.run, self.watcher, self.goes_on = run, watcher, False
         self.tables: list[tuple[GrowingTable, StepLog | LayerLog]] = [
             (run.growing_table("steps.csv", StepRow._fields), log),
             (run.growing_table("layers.csv", LayerRow._fields), layers),
@@ -212,6 +212,12 @@ class _Reporter(Callback):
     def before_fit(self) -> None:
         """Note the seconds of the epochs that a checkpoint brought."""
         self.earlier = sum(row.seconds for row in self.learn.recorder.rows)
+
+    def before_batch(self) -> None:
+        """Before its first step a run that goes on takes back its old results."""
+        if self.learn.training and not self.goes_on:
+            self.run.reopen()
+            self.goes_on = True
 
     def after_batch(self) -> None:
         learn = self.learn
