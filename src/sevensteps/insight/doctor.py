@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from ..words import percent, plural, visible
 from .interpretation import Answer
-from .mcnemar import McNemar
 from .record import Record
 
 FEW_STEPS, FEW_EPOCHS = 20, 3  # fewer say nothing of the learning rate, or of the fit
@@ -59,7 +58,7 @@ def _diverged(record: Record) -> Diagnosis | None:
             f"the loss was {losses[0]:.3g} in the first steps, and {losses[worst]:.3g} around step "
             f"{worst * len(record.steps) // len(losses):,}: it rose"
         )
-    elif _highest_ratio(record) > 0.05 and losses[-1] > max(0.8 * record.guessing, 0.98 * losses[0]):
+    elif _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing and _gained_nothing(losses, record):
         evidence = (
             f"a step in the middle of an epoch moved a layer's weights by {percent(_highest_ratio(record))} of their "
             "length, and the loss is "
@@ -179,7 +178,7 @@ def _unmoved(record: Record) -> Diagnosis | None:
 
 
 def _worse(record: Record) -> Diagnosis | None:
-    found = [(rival, name) for rival, name in _rivals(record) if rival.only_second > rival.only_first and rival.is_clear]
+    found = [(rival, name) for rival, name in record.rivals if rival.only_second > rival.only_first and rival.is_clear]
     if not found:
         return None
     n, (rival, name) = len(record.answers), max(found, key=lambda it: it[0].only_second - it[0].only_first)
@@ -190,17 +189,6 @@ def _worse(record: Record) -> Diagnosis | None:
         f"{percent(record.accuracy + lead, n)}: more than luck would do",
         "more epochs, another learning rate or another network; and look at the pictures and their labels",
     )
-
-
-def _rivals(record: Record) -> list[tuple[McNemar, str]]:
-    """What learns nothing, or next to nothing: the network against each, and its name."""
-    rivals = [(record.baseline, "pixel similarity, the baseline,")] if record.baseline else []
-    if record.answers:
-        ((name, _),) = Counter(it.true for it in record.answers).most_common(1)
-        rest = sum(it.right and it.true != name for it in record.answers)
-        missed = sum(not it.right and it.true == name for it in record.answers)
-        rivals.append((McNemar(rest, missed), f"who always says {visible(name)}"))
-    return rivals
 
 
 def _overfitted(record: Record) -> Diagnosis | None:
@@ -216,8 +204,8 @@ def _overfitted(record: Record) -> Diagnosis | None:
             f"training pictures went on falling, from {best.train_loss:.3g} to {last.train_loss:.3g}",
             f"more pictures, augmentation, weight decay, a smaller network, or --epochs {best.epoch}",
         )
-    far = high > max(3 * last.train_loss, 0.5 * record.guessing)
-    if not (last.train_loss < 0.75 * record.guessing and (far or high >= record.guessing)):
+    far = high >= record.guessing or high > max(3 * last.train_loss, 0.5 * record.guessing)
+    if not (far and last.train_loss < 0.75 * record.guessing and len(record.steps) >= FEW_STEPS):
         return None
     return Diagnosis(
         "overfitting",
@@ -302,6 +290,12 @@ def _rose(losses: list[float], record: Record) -> bool:
     """Whether a part of a training of enough steps is clearly above the first and guessing, and the last not back."""
     rose = max(losses) > 1.5 * max(losses[0], record.guessing)
     return rose and losses[-1] >= 1.5 * losses[0] and len(record.steps) >= MANY_STEPS
+
+
+def _gained_nothing(losses: list[float], record: Record) -> bool:
+    """Whether the loss did not fall, or in some step was so high that what it fell by is no gain."""
+    highest, first = max(row.loss for row in record.steps), record.steps[0].loss
+    return losses[-1] > 0.98 * losses[0] or highest > 3 * max(first, record.guessing)
 
 
 def _blocks(record: Record) -> list[float]:

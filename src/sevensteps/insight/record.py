@@ -14,6 +14,7 @@ from ..training.checkpoint import Checkpoint
 from ..training.keepers import StepLog, StepRow
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
+from ..words import visible
 from .interpretation import Answer
 from .mcnemar import McNemar
 
@@ -76,6 +77,16 @@ class Record:
     def accuracy(self) -> float:
         """The part of the answers that are right; 0 without any."""
         return fmean(answer.right for answer in self.answers) if self.answers else 0.0
+
+    @property
+    def rivals(self) -> list[tuple[McNemar, str]]:
+        """The network against the simplest things: pixel similarity, and the most frequent class for all. And names."""
+        rivals = [(self.baseline, "pixel similarity, the baseline,")] if self.baseline else []
+        for name, _ in Counter(answer.true for answer in self.answers).most_common(1):
+            only_network = sum(answer.right and answer.true != name for answer in self.answers)
+            only_name = sum(not answer.right and answer.true == name for answer in self.answers)
+            rivals.append((McNemar(only_network, only_name), f"who always says {visible(name)}"))
+        return rivals
 
 
 def _finding(facts: dict[str, Any]) -> Finding:
