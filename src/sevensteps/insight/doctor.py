@@ -204,7 +204,7 @@ def _overfitted(record: Record) -> Diagnosis | None:
             f"training pictures went on falling, from {best.train_loss:.3g} to {last.train_loss:.3g}",
             f"more pictures, augmentation, weight decay, a smaller network, or --epochs {best.epoch}",
         )
-    far = high >= record.guessing or high > max(3 * last.train_loss, 0.5 * record.guessing)
+    far = high >= record.guessing or high > max(5 * last.train_loss, 0.7 * record.guessing)
     if not (far and last.train_loss < 0.75 * record.guessing and len(record.steps) >= FEW_STEPS):
         return None
     return Diagnosis(
@@ -287,15 +287,15 @@ def _ran_away(record: Record) -> bool:
 
 
 def _rose(losses: list[float], record: Record) -> bool:
-    """Whether a part of a training of enough steps is clearly above the first and guessing, and the last not back."""
-    rose = max(losses) > 1.5 * max(losses[0], record.guessing)
-    return rose and losses[-1] >= 1.5 * losses[0] and len(record.steps) >= MANY_STEPS
+    """Whether a part of a training of enough steps is above the first and guessing: for good, or by far."""
+    rise = max(losses) / max(losses[0], record.guessing)
+    return len(record.steps) >= MANY_STEPS and (rise > 5 or (rise > 1.5 and losses[-1] >= 1.5 * losses[0]))
 
 
 def _gained_nothing(losses: list[float], record: Record) -> bool:
     """Whether the loss did not fall, or in some step was so high that what it fell by is no gain."""
     highest, first = max(row.loss for row in record.steps), record.steps[0].loss
-    return losses[-1] > 0.98 * losses[0] or highest > 3 * max(first, record.guessing)
+    return losses[-1] > 0.98 * first or highest > 3 * max(first, record.guessing)
 
 
 def _blocks(record: Record) -> list[float]:
