@@ -209,7 +209,7 @@ LIMITS = [
     Limit(OVERFITTING, gt, 0.02, lambda high: fitted(high, low=0.0)),
     Limit(OVERFITTING, lt, 0.9, lambda learned: fitted(learned=learned)),
     Limit(OVERFITTING, ge, 20, lambda n: replace(unlike(0.5, 2.4), steps=steps(losses(2.2, 0.2, n=n)))),
-    Limit(OVERFITTING, lt, 0.75, lambda part: unlike(part * GUESSING, 4.0)),
+    Limit(OVERFITTING, lt, 0.85, lambda part: unlike(part * GUESSING, 4.0)),
     Limit(OVERFITTING, ge, 1.0, lambda part: unlike(1.5, part * GUESSING)),
     Limit(OVERFITTING, gt, 5.0, lambda times: unlike(0.4, times * 0.4)),
     Limit(OVERFITTING, gt, 0.7, lambda part: unlike(0.1, part * GUESSING)),

@@ -205,7 +205,7 @@ def _overfitted(record: Record) -> Diagnosis | None:
             f"more pictures, augmentation, weight decay, a smaller network, or --epochs {best.epoch}",
         )
     far = high >= record.guessing or high > max(5 * last.train_loss, 0.7 * record.guessing)
-    if not (far and last.train_loss < 0.75 * record.guessing and len(record.steps) >= FEW_STEPS):
+    if not (far and last.train_loss < 0.85 * record.guessing and len(record.steps) >= FEW_STEPS):
         return None
     return Diagnosis(
         "overfitting",
