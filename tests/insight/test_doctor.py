@@ -27,6 +27,10 @@ from sevensteps.training.keepers import StepRow
 from sevensteps.training.layer_log import LayerRow
 from sevensteps.training.run_folder import RunFolder
 from sevensteps.training.train import train
+from sevensteps.words import NO_BREAK
+
+ONE_ANSWER = "split,picture,class,predicted,probability,loss\nvalid,a.png,cat,cat,0.9,0.1\n"
+WORSE = "worse than the simplest thing"
 
 
 def diagnosed(run: Path) -> dict[str, Diagnosis]:
@@ -136,7 +140,7 @@ def test_gradients_that_explode_are_seen(tmp_path: Path, network: Network) -> No
 def test_a_last_layer_that_begins_sure_of_something_starts_wrong(tmp_path: Path, network: Network) -> None:
     def sure() -> nn.Module:
         layers = nn.Sequential(nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 10))
-        nn.init.normal_(layers[2].weight, std=3.0)
+        nn.init.normal_(layers[2].weight, std=8.0)
         return layers
 
     found = trained(tmp_path, model=network(sure), epochs=4, lr=0.01)["last layer starts wrong"]
@@ -175,6 +179,37 @@ def test_learning_by_heart_is_overfitting_and_it_says_from_where(tmp_path: Path)
     names = [name for name in found if name.startswith("overfitting from epoch")]
     assert len(names) == 1
     assert "lowest then" in found[names[0]].evidence
+
+
+def test_labels_drawn_by_lot_are_learned_and_do_not_hold_for_other_pictures(tmp_path: Path) -> None:
+    labels = [str(i) for i in np.random.default_rng(1).integers(0, 8, 300)]
+    data = folder(tmp_path / "data", noise(300), labels)
+    found = trained(tmp_path, data, model="linear", epochs=8, lr=0.01)
+    assert list(found) == ["overfitting"]
+    assert "guessing has 2.08" in found["overfitting"].evidence
+
+
+def test_a_network_that_learned_too_little_is_worse_than_pixel_similarity(tmp_path: Path) -> None:
+    result = train(model="simple_net", epochs=1, threads=1, out=tmp_path)
+    facts = result.to_dict()
+    shares = (f"{100 * facts[where]['accuracy']:.1f}" for where in ("valid", "baseline"))
+    evidence = diagnosed(result.run.path)[WORSE].evidence.replace(NO_BREAK, " ")
+    assert "names {} % rightly, and pixel similarity, the baseline, {} %".format(*shares) in evidence
+
+
+def test_a_network_that_is_sure_of_the_rare_class_is_worse_than_who_says_the_other(
+    tmp_path: Path, network: Network
+) -> None:
+    def contrary() -> nn.Module:
+        layer = nn.Linear(64, 2)
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.bias[:] = torch.tensor([-9.0, 9.0])
+        return layer
+
+    data = folder(tmp_path / "data", noise(200), ["common"] * 140 + ["rare"] * 60)
+    found = trained(tmp_path, data, model=network(contrary), epochs=1, lr=1e-6)
+    assert "who always says common 70" in found[WORSE].evidence
 
 
 @pytest.mark.slow
@@ -233,9 +268,11 @@ def test_a_small_network_on_the_digits_is_healthy(tmp_path: Path) -> None:
     assert trained(tmp_path, model="simple_net") == {}
 
 
-@pytest.mark.parametrize("model", ["linear", "simple_net", "convnet"])
-def test_a_training_of_one_epoch_is_not_called_ill(tmp_path: Path, model: str) -> None:
-    assert trained(tmp_path, model=model, epochs=1) == {}
+@pytest.mark.parametrize(("model", "found"), [("linear", [WORSE]), ("simple_net", [WORSE]), ("convnet", [])])
+def test_a_training_of_one_epoch_may_be_too_short_and_is_not_called_ill(
+    tmp_path: Path, model: str, found: list[str]
+) -> None:
+    assert list(trained(tmp_path, model=model, epochs=1)) == found
 
 
 @pytest.mark.slow
@@ -271,7 +308,7 @@ def test_no_figures_confuse_the_doctor(
     steps: list[StepRow], epochs: list[EpochSummary], layers: list[LayerRow], answers: list[Answer], classes: int
 ) -> None:
     record = Record(classes, steps, epochs, layers, answers, [Finding("leaks", 1, "\x1b[31m", ("\u202e",))])
-    assert not {"\x1b", "\u202e"} & set("".join(doctors_word(examine(record))))
+    assert not {"\x1b", "\u202e"} & set("".join(doctors_word(examine(record), len(epochs))))
 
 
 # -- the record -----------------------------------------------------------------------------------------------------
@@ -297,6 +334,12 @@ def test_a_run_that_recorded_nothing_has_no_illness(tmp_path: Path) -> None:
         ("layers.csv", "epoch\nx\n"),
         ("predictions.csv", "split,picture\nvalid,a\n"),
         ("steps.csv", "\x00\xff"),
+        ("result.json", "[]"),
+        ("result.json", '{"baseline": 3}'),
+        ("result.json", '{"baseline": {"only_network": null, "only_baseline": 1}}'),
+        ("result.json", '{"baseline": {"only_network": 0, "only_baseline": 1e400}}'),
+        ("result.json", '{"baseline": {"only_network": -1, "only_baseline": 1}}'),
+        ("result.json", '{"baseline": {"only_network": 0, "only_baseline": 1000000000000}}'),
         ("data.json", '{"classes": 3}'),
         ("data.json", '{"findings": [{"kind": 1}]}'),
         ("data.json", "[]"),
@@ -305,6 +348,24 @@ def test_a_run_that_recorded_nothing_has_no_illness(tmp_path: Path) -> None:
 )
 def test_files_that_no_training_wrote_are_refused(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "config.toml").write_text("seed = 0\n")
+    (tmp_path / "predictions.csv").write_text(ONE_ANSWER)
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(RequestError):
         Record.of(RunFolder.open(tmp_path))
+
+
+@pytest.mark.parametrize("result", ["{}", '{"baseline": null}', '{"baseline": {"n": 1, "accuracy": 0.5}}', None])
+def test_a_result_may_be_missing_or_know_nothing_of_the_baseline(tmp_path: Path, result: str | None) -> None:
+    (tmp_path / "config.toml").write_text("seed = 0\n")
+    (tmp_path / "predictions.csv").write_text(ONE_ANSWER)
+    if result:
+        (tmp_path / "result.json").write_text(result)
+    record = Record.of(RunFolder.open(tmp_path))
+    assert (record.baseline, record.accuracy, len(record.answers)) == (None, 1.0, 1)
+
+
+def test_a_training_of_no_whole_epoch_is_not_called_healthy() -> None:
+    assert [doctors_word([], epochs)[0].partition(":")[0] for epochs in (0, 1)] == [
+        "too little was recorded to say",
+        "healthy",
+    ]

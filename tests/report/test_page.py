@@ -172,6 +172,9 @@ def test_the_doctors_word_is_on_the_page_and_what_ails_the_data_stands_with_the_
         assert (diagnosis.illness.capitalize() in read.text) == (diagnosis.evidence not in messy.dls.notes)
     healthy = replace(digits, run=RunFolder(tmp_path))
     assert "Healthy: nothing that ails a training was found" in Reader(section(page(healthy), "doctor")).text
+    unknown = Reader(section(page(replace(healthy, epochs=[])), "doctor")).text
+    assert "Too little was recorded to say" in unknown
+    assert "Healthy" not in unknown
 
 
 def test_refused_files_are_listed_with_their_reasons(hostile_page: str) -> None:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from ..insight.doctor import Diagnosis
 
 
-def doctors_word(found: Sequence[Diagnosis]) -> list[str]:
-    """The diagnoses as lines for people."""
+def doctors_word(found: Sequence[Diagnosis], epochs: int) -> list[str]:
+    """The diagnoses as lines for people; a training of no whole epoch is not called healthy."""
     if not found:
-        return ["healthy: nothing that ails a training was found"]
+        healthy = "healthy: nothing that ails a training was found"
+        return [healthy if epochs else "too little was recorded to say: no epoch was finished"]
     lines = [line for it in found for line in (f"{it.illness}: {it.evidence}", f"    {it.advice}")]
     return [visible(line).replace(NO_BREAK, " ") for line in lines]

@@ -68,7 +68,7 @@ def show_health(run: str, terminal: Terminal) -> None:
         return
     terminal.close_bar()
     if found or record.steps:
-        click.echo("\n".join(doctors_word(found)))
+        click.echo("\n".join(doctors_word(found, len(record.epochs))))
     if record.steps:
         click.echo(f"{plural(len(record.steps), 'step')}: --step 0 to --step {len(record.steps) - 1} opens one of them")
     else:

@@ -184,7 +184,7 @@ class Terminal:
             )
         if result.best_epoch and result.best_epoch != len(result.epochs):
             self._line(f"the weights are those of epoch {result.best_epoch}, the best on valid", self.out)
-        for number, line in enumerate([] if result.is_baseline else doctors_word(doctor)):
+        for number, line in enumerate([] if result.is_baseline else doctors_word(doctor, len(result.epochs))):
             self._head(self.out, "" if number else "Doctor", line)
         run = visible(str(result.run.path))
         self._head(self.out, "Run", f"{run} ({result.seconds:.0f} s); report: {visible(str(report))}")

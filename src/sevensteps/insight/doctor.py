@@ -20,6 +20,7 @@ from .record import Record
 
 FEW_STEPS, FEW_EPOCHS = 20, 3  # fewer say nothing of the learning rate, or of the fit
 BLOCKS = 20  # the loss is looked at as means of so many parts of the training
+MANY_STEPS = 3 * BLOCKS  # with fewer, a part is no more than a mini-batch or two
 SURE, HOPELESS = 0.9, 0.02  # probabilities of the class that a picture is called, and of its own
 WEIGHTED = ("Linear", "Conv1d", "Conv2d", "Conv3d")  # layers whose weights multiply: scales and shifts are left out
 
@@ -44,15 +45,20 @@ def _diverged(record: Record) -> Diagnosis | None:
     if bad:
         what = "the loss" if not math.isfinite(bad.loss) else "the gradient"
         evidence = f"{what} is no finite number at step {bad.step:,} (epoch {bad.epoch}), at learning rate {bad.lr:.3g}"
+    elif 0 < len(record.steps) < MANY_STEPS and _ran_away(record):
+        evidence = (
+            f"the loss was {record.steps[0].loss:.3g} in the first step, and {record.steps[-1].loss:.3g} in step "
+            f"{record.steps[-1].step:,}, the last: it rose; guessing has {record.guessing:.3g}"
+        )
     elif len(record.steps) < FEW_STEPS:
         return None
-    elif max(losses) > 1.5 * max(losses[0], record.guessing):
+    elif _rose(losses, record):
         worst = losses.index(max(losses))
         evidence = (
             f"the loss was {losses[0]:.3g} in the first steps, and {losses[worst]:.3g} around step "
             f"{worst * len(record.steps) // len(losses):,}: it rose"
         )
-    elif _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing:
+    elif _highest_ratio(record) > 0.05 and losses[-1] > 0.8 * record.guessing and _gained_nothing(losses, record):
         evidence = (
             f"a step in the middle of an epoch moved a layer's weights by {percent(_highest_ratio(record))} of their "
             "length, and the loss is "
@@ -144,7 +150,7 @@ def _exploding(record: Record) -> Diagnosis | None:
 
 
 def _wrong_start(record: Record) -> Diagnosis | None:
-    if not record.steps or not record.steps[0].loss > 2 * record.guessing:
+    if not record.steps or not record.steps[0].loss > 3 * record.guessing:
         return None
     return Diagnosis(
         "last layer starts wrong",
@@ -171,19 +177,41 @@ def _unmoved(record: Record) -> Diagnosis | None:
     )
 
 
+def _worse(record: Record) -> Diagnosis | None:
+    found = [(rival, name) for rival, name in record.rivals if rival.only_second > rival.only_first and rival.is_clear]
+    if not found:
+        return None
+    n, (rival, name) = len(record.answers), max(found, key=lambda it: it[0].only_second - it[0].only_first)
+    lead = (rival.only_second - rival.only_first) / n
+    return Diagnosis(
+        "worse than the simplest thing",
+        f"of {plural(n, 'validation picture')} the network names {percent(record.accuracy, n)} rightly, and {name} "
+        f"{percent(record.accuracy + lead, n)}: more than luck would do",
+        "more epochs, another learning rate or another network; and look at the pictures and their labels",
+    )
+
+
 def _overfitted(record: Record) -> Diagnosis | None:
     rows = [row for row in record.epochs if row.valid_loss is not None and math.isfinite(row.valid_loss)]
     if len(rows) < FEW_EPOCHS:
         return None
     best, last = min(rows, key=lambda row: row.valid_loss or 0.0), rows[-1]
     low, high = best.valid_loss or 0.0, last.valid_loss or 0.0
-    if not (high > 1.15 * low and high - low > 0.02 and last.train_loss < 0.9 * best.train_loss):
+    if high > 1.15 * low and high - low > 0.02 and last.train_loss < 0.9 * best.train_loss:
+        return Diagnosis(
+            f"overfitting from epoch {best.epoch} on",
+            f"the loss on validation pictures was lowest then, {low:.3g}, and is {high:.3g} at the end, while that on "
+            f"training pictures went on falling, from {best.train_loss:.3g} to {last.train_loss:.3g}",
+            f"more pictures, augmentation, weight decay, a smaller network, or --epochs {best.epoch}",
+        )
+    far = high >= record.guessing or high > max(5 * last.train_loss, 0.7 * record.guessing)
+    if not (far and last.train_loss < 0.85 * record.guessing and len(record.steps) >= FEW_STEPS):
         return None
     return Diagnosis(
-        f"overfitting from epoch {best.epoch} on",
-        f"the loss on validation pictures was lowest then, {low:.3g}, and is {high:.3g} at the end, while that on "
-        f"training pictures went on falling, from {best.train_loss:.3g} to {last.train_loss:.3g}",
-        f"more pictures, augmentation, weight decay, a smaller network, or --epochs {best.epoch}",
+        "overfitting",
+        f"at the end the loss on training pictures is {last.train_loss:.3g}, and that on validation pictures "
+        f"{high:.3g}; guessing has {record.guessing:.3g}: what was learned does not hold for other pictures",
+        "more pictures, augmentation, weight decay or a smaller network; and look whether the labels are right",
     )
 
 
@@ -213,6 +241,8 @@ def _data(kinds: Sequence[str], illness: str, advice: str) -> Callable[[Record],
 
 
 def _wrong_labels(record: Record) -> Diagnosis | None:
+    if record.accuracy < 0.7 or record.accuracy <= record.most_frequent or _diverged(record):
+        return None  # the network knows too little to be believed
     sure = sorted((it for it in record.answers if _is_surely_wrong(it)), key=lambda it: -it.loss)
     mistakes = sum(answer.true != answer.predicted for answer in record.answers)
     if len(sure) < max(3, 0.01 * len(record.answers)) or 2 * len(sure) < mistakes:
@@ -235,6 +265,7 @@ ILLNESSES: tuple[Callable[[Record], Diagnosis | None], ...] = (
     _wrong_start,
     _stuck_updates,
     _unmoved,
+    _worse,
     _underfitted,
     _overfitted,
     _data(("leaks",), "leaks", "--drop-leaks leaves those training pictures out"),
@@ -247,6 +278,24 @@ ILLNESSES: tuple[Callable[[Record], Diagnosis | None], ...] = (
 def _is_surely_wrong(answer: Answer) -> bool:
     """Whether the network is sure of another class, and all but excludes its own."""
     return not answer.right and answer.probability >= SURE and answer.loss >= -math.log(HOPELESS)
+
+
+def _ran_away(record: Record) -> bool:
+    """Whether the loss ends far above guessing, and far above where it began."""
+    first, last = record.steps[0].loss, record.steps[-1].loss
+    return last > 3 * record.guessing and last > 10 * first
+
+
+def _rose(losses: list[float], record: Record) -> bool:
+    """Whether a part of a training of enough steps is above the first and guessing: for good, or by far."""
+    rise = max(losses) / max(losses[0], record.guessing)
+    return len(record.steps) >= MANY_STEPS and (rise > 5 or (rise > 1.5 and losses[-1] >= 1.5 * losses[0]))
+
+
+def _gained_nothing(losses: list[float], record: Record) -> bool:
+    """Whether the loss did not fall, or in some step was so high that what it fell by is no gain."""
+    highest, first = max(row.loss for row in record.steps), record.steps[0].loss
+    return losses[-1] > 0.98 * first or highest > 3 * max(first, record.guessing)
 
 
 def _blocks(record: Record) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from ..data.check import Finding
@@ -13,7 +14,9 @@ from ..training.checkpoint import Checkpoint
 from ..training.keepers import StepLog, StepRow
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
+from ..words import visible
 from .interpretation import Answer
+from .mcnemar import McNemar
 
 MOST = 1e100
 HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics
@@ -30,7 +33,10 @@ class EpochSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """All of it; what a run that was stopped early has not written is empty. `answers` are of the validation set."""
+    """All of it; what a run that was stopped early has not written is empty. `answers` are of the validation set.
+
+    `baseline` holds how many of them only the network names rightly, and how many only pixel similarity does.
+    """
 
     classes: int
     steps: list[StepRow]
@@ -38,25 +44,28 @@ class Record:
     layers: list[LayerRow]
     answers: list[Answer]
     findings: list[Finding]
+    baseline: McNemar | None = None
 
     @classmethod
     def of(cls, folder: RunFolder) -> Record:
         """Read it. Raises `RequestError` for files that no training wrote."""
         data = folder.read_json("data.json") if (folder.path / "data.json").is_file() else {}
+        answers = recorded_answers(folder, "valid")
         with as_written(folder.path):
             return cls(
                 classes=len(data.get("classes") or ()),
                 steps=recorded_steps(folder),
                 epochs=[_epoch(row) for row in folder.read_table("history.csv")],
                 layers=[_layer(row) for row in folder.read_table("layers.csv")],
-                answers=recorded_answers(folder, "valid"),
+                answers=answers,
                 findings=[_finding(it) for it in data.get("findings", [])],
+                baseline=_baseline(folder, len(answers)),
             )
 
     @property
     def guessing(self) -> float:
-        """The cross-entropy of giving every class the same probability."""
-        return math.log(max(self.classes, 2))
+        """The cross-entropy of giving every class the same probability; infinite where the classes are not known."""
+        return math.log(max(self.classes, 2)) if self.classes else math.inf
 
     @property
     def most_frequent(self) -> float:
@@ -64,10 +73,37 @@ class Record:
         counts = Counter(answer.true for answer in self.answers)
         return max(counts.values()) / counts.total() if counts else 0.0
 
+    @property
+    def accuracy(self) -> float:
+        """The part of the answers that are right; 0 without any."""
+        return fmean(answer.right for answer in self.answers) if self.answers else 0.0
+
+    @property
+    def rivals(self) -> list[tuple[McNemar, str]]:
+        """The network against the simplest things: pixel similarity, and the most frequent class for all. And names."""
+        rivals = [(self.baseline, "pixel similarity, the baseline,")] if self.baseline else []
+        for name, _ in Counter(answer.true for answer in self.answers).most_common(1):
+            only_network = sum(answer.right and answer.true != name for answer in self.answers)
+            only_name = sum(not answer.right and answer.true == name for answer in self.answers)
+            rivals.append((McNemar(only_network, only_name), f"who always says {visible(name)}"))
+        return rivals
+
 
 def _finding(facts: dict[str, Any]) -> Finding:
     examples = tuple(map(str, facts["examples"]))
     return Finding(str(facts["kind"]), int(facts["count"]), str(facts["message"]), examples)
+
+
+def _baseline(folder: RunFolder, answers: int) -> McNemar | None:
+    """The network against the baseline. Raises `ValueError` for more pictures than were answered."""
+    result = folder.read_json("result.json") if answers and (folder.path / "result.json").is_file() else {}
+    facts = result.get("baseline") or {}
+    if not {"only_network", "only_baseline"} <= facts.keys():
+        return None
+    compared = McNemar(int(facts["only_network"]), int(facts["only_baseline"]))
+    if min(compared.only_first, compared.only_second) < 0 or compared.only_first + compared.only_second > answers:
+        raise ValueError(f"{compared} of {answers} answers")
+    return compared
 
 
 def recorded_steps(folder: RunFolder) -> list[StepRow]:
