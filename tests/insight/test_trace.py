@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from figure_reader import bars, lines, panel, picture
 from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
-from sevensteps.errors import RequestError
+from sevensteps.errors import RequestError, TrainingError
 from sevensteps.insight.drawing import png
 from sevensteps.insight.trace import Trace, class_probabilities
 from sevensteps.insight.tracer import Tracer
@@ -243,6 +243,21 @@ def test_a_trace_while_a_fit_is_under_way_is_refused(dls: DataLoaders) -> None:
     learn.training = True
     with pytest.raises(RequestError, match=r"under way[\s\S]*Tracer\(step\)"):
         learn.trace()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, TrainingError])
+def test_a_fit_that_an_error_ended_is_no_longer_under_way(dls: DataLoaders, error: type[BaseException]) -> None:
+    class Fail(Callback):
+        def after_step(self) -> None:
+            raise error("here")
+
+    learn = learner(dls)
+    with pytest.raises(error, match="here"):
+        learn.fit(1, cbs=Fail())
+    assert not learn.training
+    assert not learn.model.training
+    assert learn.listening == learn.cbs
+    assert learn.trace().step == 0
 
 
 # -- other losses, models and data ----------------------------------------------------------------------------------
