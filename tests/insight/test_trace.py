@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
@@ -264,7 +265,7 @@ class Average(Callback):
         now = [p.detach().clone() for p in self.learn.model.parameters()]
         self.weights = now if self.weights is None else [(a + b) / 2 for a, b in zip(self.weights, now, strict=True)]
         self.seen.append(self.learn.step_in_fit)
-        self.losses = [*self.losses, self.learn.loss]
+        self.losses.append(self.learn.loss)
 
     def after_fit(self) -> None:
         for p, value in zip(self.learn.model.parameters(), self.weights or [], strict=True):
@@ -342,7 +343,7 @@ def test_what_callbacks_losses_and_models_remember_is_as_if_nobody_had_looked(
     assert trace.loss == plain.recorder.losses[len(dls.train)]
     assert looked.recorder.losses == plain.recorder.losses
     assert len(plain.recorder.losses) < 4 * len(dls.train)
-    seen = [next(it.seen for it in learn.cbs if isinstance(it, Average)) for learn in (looked, plain)]
+    seen = [next((it.seen, len(it.losses)) for it in learn.cbs if isinstance(it, Average)) for learn in (looked, plain)]
     assert seen[0] == seen[1]
     assert vars(looked.loss_func)["calls"] == vars(plain.loss_func)["calls"]
 
@@ -358,8 +359,56 @@ def test_a_list_that_a_callback_shares_with_its_user_stays_shared_and_hears_noth
     assert seen == list(range(len(dls.train)))
 
 
+def test_callbacks_that_know_one_list_know_one_copy_of_it_and_weights_that_they_thaw_are_frozen_again(
+    dls: DataLoaders,
+) -> None:
+    class Write(Callback):
+        def __init__(self, board: dict[str, list[int]]) -> None:
+            self.board = board
+
+        def before_batch(self) -> None:
+            if self.learn.training:
+                self.board["steps"].append(self.learn.step_in_fit)
+
+    class Thaw(Write):
+        def before_batch(self) -> None:
+            if self.learn.training:
+                assert self.board["steps"] == [0]
+                self.learn.model[1].weight.requires_grad_()
+
+    board: dict[str, list[int]] = {"steps": []}
+    learn = learner(dls, cbs=[Write(board), Thaw(board)])
+    learn.model[1].weight.requires_grad_(False)
+    assert learn.trace().without_gradient == []
+    assert not learn.model[1].weight.requires_grad
+    assert board == {"steps": []}
+
+
+def test_what_closes_itself_at_its_end_is_not_copied(dls: DataLoaders) -> None:
+    closed = []
+
+    class File:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __del__(self) -> None:
+            closed.extend(vars(self))
+
+    class Keep(Callback):
+        def __init__(self) -> None:
+            self.file = File()
+
+    learn = learner(dls, cbs=Keep())
+    learn.trace()
+    gc.collect()
+    assert closed == []
+
+
 def test_a_tracer_tells_no_callback_of_its_measurements_and_leaves_losses_as_they_are(dls: DataLoaders) -> None:
     class Noise(Callback):
+        def before_batch(self) -> None:
+            torch.rand(3)
+
         def after_step(self) -> None:
             with torch.no_grad():
                 for p in self.learn.model.parameters():

@@ -93,7 +93,8 @@ def _copies(things: Iterable[Any], memo: dict[int, Any]) -> list[Any]:
 
 
 def _shell(thing: Any) -> Any:
+    """A second object with the same parts; or `thing` itself where there is none, or where its end would end theirs."""
     try:
-        return copy.copy(thing)
+        return thing if hasattr(type(thing), "__del__") else copy.copy(thing)
     except Exception:
         return thing
