@@ -13,7 +13,6 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import RequestError
 from ..randomness import torch_seeded
-from ..training.callbacks import Callback
 from ..training.checkpoint import Checkpoints
 from ..training.keepers import KeepBest, StepLog, StopWhenAsked, TimeLimit
 from ..training.layer_log import LayerLog
@@ -22,17 +21,18 @@ from ..training.recorder import EpochTable, Recorder
 if TYPE_CHECKING:
     from ..training.learner import Learner
 
+# the library's own callbacks that keep a record or stop a fit
 KEEPERS = (Recorder, EpochTable, StepLog, LayerLog, KeepBest, Checkpoints, TimeLimit, StopWhenAsked)
 
 
 @contextmanager
-def aside(learn: Learner, keepers: tuple[type[Callback], ...] = KEEPERS) -> Iterator[None]:
+def aside(learn: Learner) -> Iterator[None]:
     """After the block the Learner, its model, its optimizer and torch's global generators are as before.
 
     Inside it optimizer, loss, metrics and callbacks are copies, which share nothing with their originals but the
-    Learner, its model and its data; callbacks of the classes `keepers` are left out. Where a part of a copy cannot be
-    copied (an open file), it is the original's, and nobody takes back what a callback does outside itself. Raises
-    `RequestError` for a model whose weights have no shape yet.
+    Learner, its model and its data; `KEEPERS` are left out. Where a part of a copy cannot be copied (an open file), it
+    is the original's, and nobody takes back what a callback does outside itself. Raises `RequestError` for a model
+    whose weights have no shape yet.
     """
     modules = list(learn.model.modules())
     inner = [vars(module)[name] for module in modules for name in ("_parameters", "_buffers")]
@@ -46,7 +46,7 @@ def aside(learn: Learner, keepers: tuple[type[Callback], ...] = KEEPERS) -> Iter
     try:
         with torch_seeded(learn.seed, "look"):
             learn.opt = copy.deepcopy(learn.opt, memo)
-            learn.cbs = _copies([it for it in learn.cbs if not isinstance(it, keepers)], memo)
+            learn.cbs = _copies([it for it in learn.cbs if not isinstance(it, KEEPERS)], memo)
             learn.loss_func, learn.metrics = _copied(learn.loss_func, memo), [_copied(it, memo) for it in learn.metrics]
             yield
     finally:
@@ -63,11 +63,7 @@ def aside(learn: Learner, keepers: tuple[type[Callback], ...] = KEEPERS) -> Iter
 def _data(dls: Any) -> list[Any]:
     """What holds the pictures, and need not be copied."""
     loaders = [dls.train, dls.valid]
-    return [
-        dls,
-        *vars(dls).values(),
-        *(getattr(dl, name, None) for dl in loaders for name in ("collection", "dataset")),
-    ]
+    return [dls, *loaders, *(getattr(dl, name, None) for dl in loaders for name in ("collection", "dataset"))]
 
 
 def _copied(thing: Any, memo: dict[int, Any]) -> Any:

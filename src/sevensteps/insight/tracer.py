@@ -16,7 +16,7 @@ from ..training.machine import in_precision
 from ..training.metrics import names_of
 from ..training.recorder import Recorder
 from ..training.result import Silence, Watcher
-from .aside import KEEPERS, aside
+from .aside import aside
 from .autograd import graph_of
 from .trace import Trace
 
@@ -169,11 +169,11 @@ def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     if learn.training:
         raise RequestError("a fit is under way", hint="give it a listener: fit(…, cbs=Tracer(step))")
     tracer = Tracer(0)
-    with aside(learn, keepers=(*KEEPERS, Tracer)):
+    with aside(learn):
         for parameter in learn.model.parameters():
             parameter.grad = None
         learn.recorder = Recorder()  # of this step alone: a callback may read it
-        learn.cbs = [learn.recorder, *learn.cbs]
+        learn.cbs = [learn.recorder, *(it for it in learn.cbs if not isinstance(it, Tracer))]
         learn.fit(1, lr if lr is not None else getattr(learn, "lr_max", None), cbs=[tracer, Until(1)])
     if tracer.trace is None:
         raise RequestError(
