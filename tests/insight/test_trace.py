@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
 import os
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,10 +22,17 @@ from torch import Tensor, nn
 
 from figure_reader import bars, lines, panel, picture
 from sevensteps import SGD, AdamW, Callback, DataLoader, DataLoaders, Learner, accuracy, mnist_loss, networks
-from sevensteps.errors import RequestError
+from sevensteps.errors import RequestError, TrainingError
 from sevensteps.insight.drawing import png
 from sevensteps.insight.trace import Trace, class_probabilities
 from sevensteps.insight.tracer import Tracer
+from sevensteps.training.callbacks import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelTrainException,
+    CancelValidException,
+)
 from sevensteps.training.keepers import StepLog
 
 GOLDEN = Path(__file__).parent / "three_steps.txt"
@@ -245,6 +254,268 @@ def test_a_trace_while_a_fit_is_under_way_is_refused(dls: DataLoaders) -> None:
         learn.trace()
 
 
+class Average(Callback):
+    """An average of the weights, which the model has after the fit: it remembers, and tells no checkpoint."""
+
+    def __init__(self, seen: list[int]) -> None:
+        self.weights: list[Tensor] | None = None
+        self.seen, self.lock, self.losses = seen, threading.Lock(), []  # a lock cannot be copied, nor a graph
+
+    def after_step(self) -> None:
+        now = [p.detach().clone() for p in self.learn.model.parameters()]
+        self.weights = now if self.weights is None else [(a + b) / 2 for a, b in zip(self.weights, now, strict=True)]
+        self.seen.append(self.learn.step_in_fit)
+        self.losses.append(self.learn.loss)
+
+    def after_fit(self) -> None:
+        for p, value in zip(self.learn.model.parameters(), self.weights or [], strict=True):
+            p.data.copy_(value)
+
+
+class StopAfter(Callback):
+    """Ends all training after so many batches, or validations."""
+
+    def __init__(self, batches: int, validations: int = 99) -> None:
+        self.left = {"batches": batches, "validations": validations}
+
+    def after_batch(self) -> None:
+        if self.learn.training:
+            self._count("batches")
+
+    def after_validate(self) -> None:
+        self._count("validations")
+
+    def _count(self, what: str) -> None:
+        self.left[what] -= 1
+        if not self.left[what]:
+            raise CancelFitException
+
+
+class Scaled(nn.Module):
+    """A loss over a running mean of itself, in a buffer; the more often it is asked, the more it counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+        self.calls = 0
+
+    def forward(self, preds: Tensor, targets: Tensor) -> Tensor:
+        loss = F.cross_entropy(preds, targets)
+        self.calls += 1
+        self.mean.mul_(0.9).add_(0.1 * loss.detach())
+        return loss / self.mean / self.calls
+
+
+class Counting(nn.Module):
+    """A model that counts its calls, and has a buffer that it makes anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layer, self.calls = nn.Linear(16, 2), 0
+        self.register_buffer("mean", torch.zeros(16))
+
+    def forward(self, xb: Tensor) -> Tensor:
+        self.calls, flat = self.calls + 1, xb.flatten(1)
+        self.mean = (self.mean + flat.mean(0)) / 2
+        scores: Tensor = self.layer(flat - self.mean) / self.calls
+        return scores
+
+
+def same_bits(one: Learner, other: Learner) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(state(one).values(), state(other).values(), strict=True))
+
+
+@pytest.mark.parametrize("stop", [(8, 99), (99, 2)])
+def test_what_callbacks_losses_and_models_remember_is_as_if_nobody_had_looked(
+    dls: DataLoaders, stop: tuple[int, int]
+) -> None:
+    looked, plain = (
+        learner(dls, model=Counting(), loss_func=Scaled(), cbs=[Average([]), StopAfter(*stop)]) for _ in range(2)
+    )
+    looked.trace()
+    for learn in (looked, plain):
+        learn.fit(1)
+    trace = looked.trace()
+    for learn in (looked, plain):
+        learn.fit(3)
+    assert same_bits(looked, plain)
+    assert trace.loss == plain.recorder.losses[len(dls.train)]
+    assert looked.recorder.losses == plain.recorder.losses
+    assert len(plain.recorder.losses) < 4 * len(dls.train)
+    seen = [next((it.seen, len(it.losses)) for it in learn.cbs if isinstance(it, Average)) for learn in (looked, plain)]
+    assert seen[0] == seen[1]
+    assert vars(looked.loss_func)["calls"] == vars(plain.loss_func)["calls"]
+
+
+def test_a_list_that_a_callback_shares_with_its_user_stays_shared_and_hears_nothing_of_a_trace(
+    dls: DataLoaders,
+) -> None:
+    seen: list[int] = []
+    learn = learner(dls, cbs=Average(seen))
+    learn.trace()
+    assert seen == []
+    learn.fit(1)
+    assert seen == list(range(len(dls.train)))
+
+
+def test_callbacks_that_know_one_list_know_one_copy_of_it_and_weights_that_they_thaw_are_frozen_again(
+    dls: DataLoaders,
+) -> None:
+    class Write(Callback):
+        def __init__(self, board: dict[str, list[int]]) -> None:
+            self.board = board
+
+        def before_batch(self) -> None:
+            if self.learn.training:
+                self.board["steps"].append(self.learn.step_in_fit)
+
+    class Thaw(Write):
+        def before_batch(self) -> None:
+            if self.learn.training:
+                assert self.board["steps"] == [0]
+                self.learn.model[1].weight.requires_grad_()
+
+    board: dict[str, list[int]] = {"steps": []}
+    learn = learner(dls, cbs=[Write(board), Thaw(board)])
+    learn.model[1].weight.requires_grad_(False)
+    assert learn.trace().without_gradient == []
+    assert not learn.model[1].weight.requires_grad
+    assert board == {"steps": []}
+
+
+def test_what_closes_itself_at_its_end_is_not_copied(dls: DataLoaders) -> None:
+    closed = []
+
+    class File:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __del__(self) -> None:
+            closed.extend(vars(self))
+
+    class Keep(Callback):
+        def __init__(self) -> None:
+            self.file = File()
+
+    learn = learner(dls, cbs=Keep())
+    learn.trace()
+    gc.collect()
+    assert closed == []
+
+
+def test_a_tracer_tells_no_callback_of_its_measurements_and_leaves_losses_as_they_are(dls: DataLoaders) -> None:
+    class Noise(Callback):
+        def before_batch(self) -> None:
+            torch.rand(3)
+
+        def after_step(self) -> None:
+            with torch.no_grad():
+                for p in self.learn.model.parameters():
+                    p += 0.01 * torch.randn(p.shape)
+
+    traced, plain = (
+        learner(dls, model=Counting(), loss_func=Scaled(), lr=0.1, cbs=[Noise(), StopAfter(99, 2)]) for _ in range(2)
+    )
+    tracers = [Tracer(0), Tracer(1), Tracer(4)]
+    traced.fit(4, cbs=tracers)
+    plain.fit(4)
+    assert same_bits(traced, plain)
+    assert traced.recorder.losses == plain.recorder.losses
+    assert [row[:4] for row in traced.recorder.rows] == [row[:4] for row in plain.recorder.rows]
+    assert len(plain.recorder.losses) == 2 * len(dls.train)
+    assert all(tracer.trace for tracer in tracers)
+
+
+def test_a_tracer_measures_the_batches_that_callbacks_make_and_minds_no_cancelled_validation(dls: DataLoaders) -> None:
+    class Dark(Callback):
+        def before_batch(self) -> None:
+            self.learn.xb = self.learn.xb * 0
+
+    class Skip(Callback):
+        def before_validate(self) -> None:
+            raise CancelValidException
+
+    dark, tracer = learner(dls, cbs=Dark()), Tracer(0)
+    expected = dark.validate()
+    assert expected != learner(dls).validate()
+    assert list(dark.trace().valid[0].values()) == expected
+    skipping = learner(dls, cbs=[Dark(), Skip()])
+    skipping.fit(1, cbs=tracer)
+    assert tracer.trace is not None
+    assert list(tracer.trace.valid[0].values()) == expected
+    assert skipping.recorder.rows[0].valid_loss is None
+
+
+def test_a_callback_that_tells_checkpoints_of_itself_takes_part_in_the_next_step(dls: DataLoaders) -> None:
+    class Jitter(Callback):
+        def __init__(self) -> None:
+            self.count = 1
+
+        def before_batch(self) -> None:
+            if self.learn.training:
+                self.count += 1
+                self.learn.xb = self.learn.xb / self.count
+
+        def to_state(self) -> int:
+            return self.count
+
+        def from_state(self, count: int) -> None:
+            self.count = count
+
+    looked, plain, tracer = (*(learner(dls, cbs=Jitter()) for _ in range(2)), Tracer(0))
+    looked.fit(1)
+    foretold = looked.trace()
+    looked.fit(1, cbs=tracer)
+    plain.fit(2)
+    assert tracer.trace is not None
+    assert torch.equal(foretold.xb, tracer.trace.xb)
+    assert foretold.loss == tracer.trace.loss
+    assert all(torch.equal(foretold.after[name], after) for name, after in tracer.trace.after.items())
+    assert same_bits(looked, plain)
+
+
+@pytest.mark.parametrize(
+    "error", [CancelBatchException, CancelTrainException, CancelEpochException, CancelFitException]
+)
+def test_a_listener_that_cancels_the_step_is_told_and_all_is_as_it_was(
+    dls: DataLoaders, error: type[Exception]
+) -> None:
+    class Cancel(Callback):
+        def before_step(self) -> None:
+            raise error
+
+    learn = learner(dls, cbs=Cancel())
+    held, attributes = state(learn), dict(vars(learn))
+    with pytest.raises(RequestError, match="a listener cancelled the step"):
+        learn.trace()
+    assert all(torch.equal(held[name], tensor) for name, tensor in learn.model.state_dict().items())
+    assert vars(learn) == attributes
+
+
+def test_the_learning_rate_is_the_last_fits_where_none_is_given(dls: DataLoaders) -> None:
+    learn = learner(dls, lr=0.5)
+    assert learn.trace().lr == 0.5
+    learn.fit_one_cycle(1, 0.1)
+    assert learn.trace().lr == 0.1
+    assert learn.trace(lr=0.2).lr == 0.2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, TrainingError])
+def test_a_fit_that_an_error_ended_is_no_longer_under_way(dls: DataLoaders, error: type[BaseException]) -> None:
+    class Fail(Callback):
+        def after_step(self) -> None:
+            raise error("here")
+
+    learn = learner(dls)
+    with pytest.raises(error, match="here"):
+        learn.fit(1, cbs=Fail())
+    assert not learn.training
+    assert not learn.model.training
+    assert learn.listening == learn.cbs
+    assert learn.trace().step == 0
+
+
 # -- other losses, models and data ----------------------------------------------------------------------------------
 
 
@@ -304,6 +575,57 @@ def test_targets_that_are_no_classes_stand_as_they_are() -> None:
         assert all(picture.called is None for picture in trace.pictures)
         assert "MSELoss" in str(trace)
         png(trace.figure())
+
+
+@pytest.mark.parametrize("kind", ["dict", "tuple"])
+def test_a_model_may_give_a_dict_or_a_tuple_of_scores(dls: DataLoaders, kind: str) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(16, 2)
+
+        def forward(self, xb: Tensor) -> Any:
+            scores = self.layer(xb.flatten(1))
+            return {"scores\x1b": scores, "more": [scores[:, 0]]} if kind == "dict" else (scores, scores[:, 0])
+
+    def loss(preds: Any, targets: Tensor) -> Tensor:
+        return F.cross_entropy(preds["scores\x1b"] if kind == "dict" else preds[0], targets)
+
+    learn = learner(dls, model=Two(), loss_func=loss, metrics=None)
+    trace = learn.trace()
+    scores, after = (it["scores\x1b"] if kind == "dict" else it[0] for it in (trace.preds, trace.preds_after))
+    assert trace.loss == pytest.approx(F.cross_entropy(scores, trace.yb).item())
+    assert trace.loss_after == pytest.approx(F.cross_entropy(after, trace.yb).item())
+    assert not scores.requires_grad
+    assert len(trace.losses) == 0
+    assert all(row.probability is None and row.called is None for row in trace.pictures)
+    assert ("{scores\\x1b 6×2, more (6)}" if kind == "dict" else "(6×2, 6)") in str(trace)
+    document = json.loads(json.dumps(trace.to_dict(), allow_nan=False))
+    assert document["predict"]["preds"] == ({"scores\x1b": [6, 2], "more": [[6]]} if kind == "dict" else [[6, 2], [6]])
+    png(trace.figure())
+
+
+def test_weights_without_a_shape_are_refused_until_the_model_saw_a_batch(dls: DataLoaders) -> None:
+    learn = learner(dls, model=nn.Sequential(nn.Flatten(), nn.LazyLinear(2)))
+    with pytest.raises(RequestError, match="without a shape"):
+        learn.trace()
+    learn.model(next(iter(dls.train))[0])
+    assert [part.name for part in learn.trace().layers] == ["1"]
+
+
+def test_a_parameter_without_elements_is_left_out(dls: DataLoaders) -> None:
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.none = nn.Parameter(torch.empty(0, 3))
+
+        def forward(self, xb: Tensor) -> Tensor:
+            return xb + self.none.sum()
+
+    trace = learner(dls, model=nn.Sequential(nn.Flatten(), Empty(), nn.Linear(16, 2))).trace()
+    assert [row.parameter.partition(".")[0] for row in trace.moved] == [part.name for part in trace.layers] == ["2"]
+    assert trace.without_gradient == []
+    assert "5 step" in str(trace)
 
 
 @pytest.mark.parametrize("step", [-1, 1.5, "a", True])

@@ -69,11 +69,11 @@ class MovedWeight(NamedTuple):
 class Trace:
     """The record of one step. Tensors are on the CPU; those of the weights are named as the model names them.
 
-    `xb` is the batch as the model saw it (augmented), `preds` its raw scores, `losses` one a picture (empty where the
-    loss cannot be taken of one picture), `*_after` the same batch after the step; `kinds` what each layer is,
-    `without_gradient` the parameters that got none (frozen, or not used); `valid` the figures of the validation set
-    before and after. `lrs` are the learning rates of the parameters, which parameter groups may scale; `optimizer` made
-    `after` of `before` and `gradients`.
+    `xb` is the batch as the model saw it (augmented), `preds` its raw scores (a tensor, or a dict or a tuple of them
+    where the model gives such), `losses` one a picture (empty where the loss cannot be taken of one picture), `*_after`
+    the same batch after the step; `kinds` what each layer is, `without_gradient` the parameters that got none (frozen,
+    or not used); `valid` the figures of the validation set before and after. `lrs` are the learning rates of the
+    parameters, which parameter groups may scale; `optimizer` made `after` of `before` and `gradients`.
     """
 
     step: int
@@ -87,8 +87,8 @@ class Trace:
     vocab: Sequence[str]
     xb: Tensor
     yb: Tensor
-    preds: Tensor
-    preds_after: Tensor
+    preds: Any
+    preds_after: Any
     loss: float
     loss_after: float
     losses: Tensor
@@ -202,7 +202,7 @@ class Trace:
         seven = {
             "at": at,
             "initialise": {"weights": sum(part.weights for part in self.layers), "norm": _norm(self.layers)},
-            "predict": {"batch": list(self.xb.shape), "preds": list(self.preds.shape),
+            "predict": {"batch": list(self.xb.shape), "preds": shapes_of(self.preds),
                         "pictures": [picture._asdict() for picture in self.pictures]},
             "loss": {"function": self.loss_name, "value": self.loss},
             "gradient": {"norm": self.gradient_norm, "without": self.without_gradient,
@@ -216,12 +216,27 @@ class Trace:
         return document
 
 
-def class_probabilities(preds: Tensor, yb: Tensor) -> Tensor | None:
+def shapes_of(preds: Any) -> Any:
+    """The shape of a tensor as a list; of a dict or a tuple the shapes of what it holds; None of anything else.
+
+    >>> shapes_of({"scores": torch.zeros(2, 3), "more": (torch.zeros(4), None)})
+    {'scores': [2, 3], 'more': [[4], None]}
+    """
+    if isinstance(preds, dict):
+        return {str(key): shapes_of(part) for key, part in preds.items()}
+    if isinstance(preds, list | tuple):
+        return [shapes_of(part) for part in preds]
+    return list(preds.shape) if isinstance(preds, Tensor) else None
+
+
+def class_probabilities(preds: Any, yb: Tensor) -> Tensor | None:
     """N×classes from scores of classes (softmax), or of two from one score each (sigmoid); None of anything else.
 
     >>> class_probabilities(torch.tensor([[0.0], [2.0]]), torch.tensor([[0], [1]])).shape
     torch.Size([2, 2])
     """
+    if not isinstance(preds, Tensor):
+        return None
     if preds.ndim == 2 and preds.shape[1] > 1 and yb.ndim == 1 and not yb.is_floating_point():
         return preds.double().softmax(1)
     if preds.numel() == len(preds) and yb.numel() == len(yb) and bool(((yb == 0) | (yb == 1)).all()):

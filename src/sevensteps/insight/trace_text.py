@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..words import NO_BREAK, percent, plural, visible
 from .autograd import operations
@@ -48,7 +48,7 @@ def _initialise(trace: Trace) -> str:
 
 
 def _predict(trace: Trace) -> str:
-    shapes = f"preds = model(xb): {_shape(trace.xb.shape)} → {_shape(trace.preds.shape)}"
+    shapes = f"preds = model(xb): {_shape(trace.xb)} → {_shape(trace.preds)}"
     rows = sorted(trace.pictures, key=lambda row: -(row.loss or 0.0))
     shown = [
         (_name(row.name), _name(row.true, MOST_OF_CLASS), _name(row.called or "", MOST_OF_CLASS),
@@ -145,8 +145,13 @@ def _is_mean(trace: Trace) -> bool:
     return bool(len(trace.losses)) and abs(float(trace.losses.mean()) - trace.loss) <= 1e-3 * abs(trace.loss) + 1e-6
 
 
-def _shape(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
+def _shape(value: Any) -> str:
+    """The shape of a tensor, or of each that a dict or a tuple holds."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{visible(str(key))} {_shape(part)}' for key, part in value.items())}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shape, value))})"
+    return "×".join(map(str, getattr(value, "shape", [type(value).__name__])))
 
 
 def _name(name: str, most: int = MOST_LETTERS) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 
 from ..distributed import world_size
 from ..errors import RequestError
-from ..models.evaluating import evaluating
 from ..randomness import seed_for, seed_torch
 from ..training.callbacks import Callback, CancelFitException, CancelTrainException, CancelValidException
 from ..training.keepers import LAST
 from ..training.machine import in_precision
 from ..training.metrics import names_of
-from ..training.recorder import EpochTable, Recorder
+from ..training.recorder import Recorder
 from ..training.result import Silence, Watcher
+from .aside import aside
 from .autograd import graph_of
 from .trace import Trace
 
@@ -30,7 +27,8 @@ if TYPE_CHECKING:
 class Tracer(Callback):
     """Records step number `step` of a fit (from 0) in `trace`: `learn.fit(3, cbs=Tracer(100))`.
 
-    In the other steps it does nothing, and what it does in that one changes no bit of the training.
+    In the other steps it does nothing, and what it does in that one changes no bit of the training: for the figures
+    of the validation set, copies of the Learner's callbacks hear of its batches, and of nothing else.
     """
 
     order: ClassVar[int] = -50  # before those who stop the fit where a loss is not finite
@@ -66,7 +64,8 @@ class Tracer(Callback):
     def before_step(self) -> None:
         """Note the weights, and their gradients."""
         if self._here:
-            with_gradients = [(name, p) for name, p in self.learn.model.named_parameters() if p.grad is not None]
+            parameters = [(name, p) for name, p in self.learn.model.named_parameters() if p.numel()]
+            with_gradients = [(name, p) for name, p in parameters if p.grad is not None]
             self._noted["before"] = {name: _copy(p) for name, p in with_gradients}
             self._noted["gradients"] = {name: _copy(p.grad) for name, p in with_gradients if p.grad is not None}
 
@@ -75,20 +74,20 @@ class Tracer(Callback):
         if not self._here or "before" not in self._noted:
             return
         learn, noted = self.learn, self._noted
-        xb, yb, preds, loss = learn.xb, learn.yb, learn.preds.detach(), learn.loss.detach()
-        preds_after = self._again()
-        with torch.no_grad():
+        xb, yb, preds, loss = learn.xb, learn.yb, learn.preds, learn.loss.detach()
+        with aside(learn), torch.no_grad():
+            preds_after = self._again()
             loss_after = float(learn.loss_func(preds_after, yb))
+            losses, losses_after = self._losses(preds, yb), self._losses(preds_after, yb)
         weights = dict(learn.model.named_parameters())
-        without = [name for name in weights if name not in noted["before"]]
+        without = [name for name, parameter in weights.items() if parameter.grad is None]
         self.trace = Trace(
             step=self.step, epoch=learn.epoch, step_in_epoch=learn.step_in_epoch,
             steps_per_epoch=learn.steps_per_epoch, lr=learn.lr, optimizer=type(learn.opt).__name__,
             loss_name=getattr(learn.loss_func, "__name__", type(learn.loss_func).__name__), names=self._names(),
             vocab=learn.dls.vocab or (), xb=_copy(xb), yb=_copy(yb), preds=_copy(preds),
             preds_after=_copy(preds_after), loss=float(loss), loss_after=loss_after,
-            losses=self._losses(preds, yb), losses_after=self._losses(preds_after, yb), graph=noted["graph"],
-            without_gradient=without,
+            losses=losses, losses_after=losses_after, graph=noted["graph"], without_gradient=without,
             kinds={name: type(module).__name__ for name, module in learn.model.named_modules()},
             before=noted["before"], gradients=noted["gradients"],
             after={name: _copy(weights[name]) for name in noted["before"]}, lrs=self._rates(),
@@ -102,24 +101,20 @@ class Tracer(Callback):
         scaled = {id(p): float(group["lr"]) for group in groups for p in group["params"]}
         return {name: scaled.get(id(p), learn.lr) for name, p in learn.model.named_parameters()}
 
-    def _again(self) -> Tensor:
-        """The scores of the same batch, with the same dropout; batch norm's memory stays as it is."""
+    def _again(self) -> Any:
+        """The scores of the same batch, with the same dropout."""
         learn = self.learn
-        buffers = [(buffer, buffer.clone()) for buffer in learn.model.buffers()]
         seed_torch(seed_for(learn.seed, "model", learn.epoch) + learn.step_in_epoch)
-        with torch.no_grad():
-            preds: Tensor = in_precision(learn.precision, learn.model, learn.xb)
-            for buffer, value in buffers:
-                buffer.copy_(value)
-        return preds
+        return in_precision(learn.precision, learn.model, learn.xb)
 
-    def _losses(self, preds: Tensor, yb: Tensor) -> Tensor:
-        """The loss of each picture by itself; none where the function takes no single picture."""
-        with torch.no_grad():
-            try:
-                each = [float(self.learn.loss_func(preds[i : i + 1], yb[i : i + 1])) for i in range(len(yb))]
-            except (RuntimeError, ValueError, TypeError, IndexError):
-                return torch.empty(0)
+    def _losses(self, preds: Any, yb: Tensor) -> Tensor:
+        """The loss of each picture by itself; none where scores are no tensor, or the function takes no single one."""
+        if not isinstance(preds, Tensor):
+            return torch.empty(0)
+        try:
+            each = [float(self.learn.loss_func(preds[i : i + 1], yb[i : i + 1])) for i in range(len(yb))]
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            return torch.empty(0)
         return torch.tensor(each)
 
     def _names(self) -> list[str]:
@@ -132,7 +127,9 @@ class Tracer(Callback):
         learn = self.learn
         if learn.dls.valid is None:
             return {}
-        return dict(zip(["loss", *names_of(learn.metrics)], learn.validate(), strict=False))
+        with aside(learn):
+            learn.cbs = [_measuring(it) for it in learn.cbs]
+            return dict(zip(["loss", *names_of(learn.metrics)], learn.validate(), strict=False))
 
 
 class Until(Callback):
@@ -164,42 +161,43 @@ class Until(Callback):
 def trace_next_step(learn: Learner, lr: float | None = None) -> Trace:
     """The step that `learn` would make next, made and taken back: weights, optimizer and generators stay as they are.
 
-    Its batch is the first one of the next epoch, its learning rate `lr`, or the Learner's. Its callbacks take
-    part, but for those that keep a record. Raises `RequestError` while a fit is under way: there a `Tracer` among its
-    callbacks records a step.
+    Its batch is the first one of the next epoch; its learning rate `lr`, or else that of the last fit (the greatest,
+    where a schedule varied it), or the Learner's before the first one. Copies of its callbacks take part, but for the
+    library's own that keep a record or stop a fit. Raises `RequestError` while a fit is under way, where a `Tracer`
+    among its callbacks records a step; where a callback cancels the step; and for weights that have no shape yet.
     """
     if learn.training:
         raise RequestError("a fit is under way", hint="give it a listener: fit(…, cbs=Tracer(step))")
     tracer = Tracer(0)
-    with _taken_back(learn):
+    with aside(learn):
+        for parameter in learn.model.parameters():
+            parameter.grad = None
         learn.recorder = Recorder()  # of this step alone: a callback may read it
-        others = [it for it in learn.cbs if not (hasattr(it, "to_state") or isinstance(it, EpochTable))]
-        learn.cbs = [learn.recorder, *others]
-        learn.fit(1, lr, cbs=[tracer, Until(1)])
-    assert tracer.trace is not None
+        learn.cbs = [learn.recorder, *(it for it in learn.cbs if not isinstance(it, Tracer))]
+        learn.fit(1, lr if lr is not None else getattr(learn, "lr_max", None), cbs=[tracer, Until(1)])
+    if tracer.trace is None:
+        raise RequestError(
+            "a listener cancelled the step before it was made", hint="make a Learner without it, and trace that one"
+        )
     return tracer.trace
 
 
-@contextmanager
-def _taken_back(learn: Learner) -> Iterator[None]:
-    """After the block the Learner, its model and its optimizer are as before."""
-    attributes = dict(vars(learn))
-    tensors = [*learn.model.parameters(), *learn.model.buffers()]
-    values, grads = [tensor.detach().clone() for tensor in tensors], [tensor.grad for tensor in tensors]
-    learn.opt = copy.deepcopy(learn.opt, {id(tensor): tensor for tensor in tensors})  # its memory, of the same weights
-    try:
-        for tensor in tensors:
-            tensor.grad = None
-        with evaluating(learn.model):
-            yield
-    finally:
-        vars(learn).clear()
-        vars(learn).update(attributes)
-        with torch.no_grad():
-            for tensor, value, grad in zip(tensors, values, grads, strict=True):
-                tensor.copy_(value)
-                tensor.grad = grad
+def _measuring(callback: Callback) -> Callback:
+    """Of a callback what may change the figures of a batch: it hears of no validation, and can end none."""
+    listener = Callback()
+    events = [event for event in ("before_batch", "after_pred", "after_loss") if hasattr(callback, event)]
+    vars(listener).update({event: getattr(callback, event) for event in events}, order=callback.order)
+    return listener
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().clone()
+@overload
+def _copy(value: Tensor) -> Tensor: ...
+@overload
+def _copy(value: Any) -> Any: ...
+def _copy(value: Any) -> Any:
+    """A copy on the CPU, of each tensor that a dict, a list or a tuple holds."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    return tuple(map(_copy, value)) if isinstance(value, list | tuple) else value

@@ -212,8 +212,7 @@ class Learner:
         """Raw scores (N×classes) and targets (N) for all of `dl`, by default the validation set; on the CPU."""
         pairs = []
         with self._looking():
-            for batch in self._batches(self._valid(dl)):
-                xb, yb = self._pair(batch)
+            for xb, yb in map(self._pair, self._batches(self._valid(dl))):
                 pairs.append((self.model(xb).cpu(), yb.cpu()))
         if not pairs:
             raise RequestError("the loader has no batch to predict", hint="give a loader with pictures in it")
@@ -246,7 +245,7 @@ class Learner:
     def trace(self, lr: float | None = None) -> Trace:
         """The seven steps of the next batch, as a record that prints and draws; then all is as it was.
 
-        Raises `RequestError` while a fit is under way.
+        `lr` is by default that of the last fit. Raises `RequestError` while a fit is under way.
         """
         from ..insight.tracer import trace_next_step  # the one look upwards: see docs/decisions/0011
 
@@ -261,9 +260,11 @@ class Learner:
     # -- how the loop is wired --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device), sound_gradients(self.model):
-            self._during("fit", CancelFitException, self._repeat)
-        self._stop()
+        try:
+            with torch_seeded(self.seed, "fit"), at_work(self.threads, self.device), sound_gradients(self.model):
+                self._during("fit", CancelFitException, self._repeat)
+        finally:
+            self._stop()
 
     def _during(self, part: str, cancel: type[Exception], body: Callable[[], None]) -> None:
         try:
@@ -281,9 +282,7 @@ class Learner:
         self.listening = sorted(itertools.chain(*callbacks), key=lambda callback: callback.order)
         for callback in self.listening:
             callback.learn = self
-        self._listeners = {
-            event: [getattr(it, event) for it in self.listening if hasattr(it, event)] for event in EVENTS
-        }
+        self._listeners = {name: [getattr(it, name) for it in self.listening if hasattr(it, name)] for name in EVENTS}
 
     def _batches(self, dl: Any, first: int = 0) -> Iterator[Any]:
         if isinstance(dl, DataLoader):
