@@ -217,7 +217,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> Non
     assert over.seconds > time.perf_counter() - started  # those of the sittings before count
 
 
-def test_a_run_that_goes_on_and_is_killed_tells_no_old_result(tmp_path: Path) -> None:
+def test_a_run_that_goes_on_and_is_killed_tells_no_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stop(Silence):
         def progress(self, what: str, done: int, total: int) -> None:
             if what.startswith("epoch 1") and done == 9:
@@ -244,6 +244,10 @@ def test_a_run_that_goes_on_and_is_killed_tells_no_old_result(tmp_path: Path) ->
     with pytest.raises(OSError, match="no baseline"):
         resume(run.path, watcher=Breaking())  # before a step is made nothing is taken back
     assert (run.path / "result.json").stat().st_ino == before
+    monkeypatch.setattr(
+        "sevensteps.training.run_folder.RunFolder.reopen", lambda _: pytest.fail("nothing is left to do")
+    )
+    assert resume(run.path).run.damages() == []
 
 
 class Breaking(Silence):

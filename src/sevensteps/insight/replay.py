@@ -131,10 +131,7 @@ class Replay:
 
     def _compared(self, recorded: StepRow | None, replayed: StepRow) -> tuple[bool | None, str]:
         if recorded is None:
-            return (
-                None,
-                "the run has no record of this step: it was stopped before",
-            )
+            return None, "the run has no record of this step: it was stopped before"
         if all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(recorded, replayed, strict=True)):
             return True, ""
         return False, self.why_other("its record changed")

@@ -203,21 +203,18 @@ class _Reporter(Callback):
     """Tells the watcher of batches and epochs, and writes the tables of the run after each epoch."""
 
     def __init__(self, run: RunFolder, log: StepLog, layers: LayerLog, watcher: Watcher) -> None:
-        self.run, self.watcher, self.goes_on = run, watcher, False
+        self.run, self.watcher = run, watcher
         self.tables: list[tuple[GrowingTable, StepLog | LayerLog]] = [
             (run.growing_table("steps.csv", StepRow._fields), log),
             (run.growing_table("layers.csv", LayerRow._fields), layers),
         ]
 
     def before_fit(self) -> None:
-        """Note the seconds of the epochs that a checkpoint brought."""
-        self.earlier = sum(row.seconds for row in self.learn.recorder.rows)
-
-    def before_batch(self) -> None:
-        """Before its first step a run that goes on takes back its old results."""
-        if self.learn.training and not self.goes_on:
+        """Note the seconds of the epochs that a checkpoint brought; take back the results of a run that goes on."""
+        learn = self.learn
+        self.earlier = sum(row.seconds for row in learn.recorder.rows)
+        if learn.epochs_done < learn.epochs:
             self.run.reopen()
-            self.goes_on = True
 
     def after_batch(self) -> None:
         learn = self.learn
