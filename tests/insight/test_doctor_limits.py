@@ -19,8 +19,8 @@ import pytest
 from sevensteps.data.check import KINDS, Finding
 from sevensteps.insight.doctor import BLOCKS, examine
 from sevensteps.insight.interpretation import Answer
-from sevensteps.insight.mcnemar import McNemar
 from sevensteps.insight.record import EpochSummary, Record
+from sevensteps.models.mcnemar import McNemar
 from sevensteps.training.keepers import StepRow
 from sevensteps.training.layer_log import LayerRow
 

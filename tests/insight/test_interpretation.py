@@ -5,12 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from sevensteps.errors import RequestError
 from sevensteps.insight.interpretation import Interpretation
-from sevensteps.insight.mcnemar import McNemar
 from sevensteps.models.evaluation import Evaluation
 from sevensteps.training.result import Scored
 
@@ -142,19 +140,3 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         RequestError, match=r"preds have shape \(2, 3\).*with 2 names and 4 classes\n.*expected.*\(2, 4\)"
     ):
         Interpretation(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), VOCAB, ["a", "b"])
-
-
-@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (3, 3), (9, 1), (2, 40), (37, 13), (400, 350)])
-def test_mcnemar_is_the_exact_binomial_test_of_scipy(first: int, second: int) -> None:
-    expected = binomtest(first, first + second).pvalue if first + second else 1.0
-    assert McNemar(first, second).p_value == pytest.approx(expected, rel=1e-9)
-
-
-def test_mcnemar_of_very_many_pictures_is_a_number() -> None:
-    assert McNemar(6000, 1000).p_value == 0.0
-    assert 0.9 < McNemar(5000, 5000).p_value <= 1.0
-
-
-def test_mcnemar_counts_the_pictures_that_only_one_got_right() -> None:
-    first, second = torch.tensor([True, True, False, False, True]), torch.tensor([True, False, True, False, False])
-    assert McNemar.of(first, second) == McNemar(only_first=2, only_second=1)

@@ -19,9 +19,9 @@ from html_reader import Reader, assert_self_contained, section
 from sevensteps.cli.main import command
 from sevensteps.errors import StorageError
 from sevensteps.insight.doctor import examine
-from sevensteps.insight.mcnemar import McNemar
 from sevensteps.insight.record import Record
 from sevensteps.interval import Accuracy
+from sevensteps.models.mcnemar import McNemar
 from sevensteps.report.contents import Contents
 from sevensteps.report.finished_run import FinishedRun
 from sevensteps.report.page import page, write_report

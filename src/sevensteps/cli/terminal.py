@@ -173,11 +173,8 @@ class Terminal:
             base = result.baselines[split]
             self._head(self.out, "" if number else "Result", f"{split}: {in_full(scored.evaluation.accuracy)} right")
             if not result.is_baseline:
-                from ..insight.mcnemar import McNemar
-
-                test = McNemar.of(scored.preds.argmax(1) == scored.targets, base.right)
-                told = distance(scored.evaluation.accuracy, base.evaluation.accuracy, test.is_clear)
-                self._line(told, self.out)
+                clear = result.against_baseline(split).is_clear
+                self._line(distance(scored.evaluation.accuracy, base.evaluation.accuracy, clear), self.out)
         if "test" not in result.scored and result.epochs:
             self._line(
                 "valid also chose the epoch, which flatters a little: a test folder would have the last word", self.out

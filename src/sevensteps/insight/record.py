@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from ..data.check import Finding
 from ..errors import RequestError, as_written
+from ..models.mcnemar import McNemar
 from ..training.checkpoint import Checkpoint
 from ..training.keepers import StepLog, StepRow
 from ..training.layer_log import LayerRow
 from ..training.run_folder import RunFolder
 from ..words import visible
 from .interpretation import Answer
-from .mcnemar import McNemar
 
 MOST = 1e100
 HISTORY = ("epoch", "train_loss", "valid_loss")  # and then the metrics

@@ -15,8 +15,8 @@ import torch
 from ..errors import RequestError
 from ..files import read_small, write_text
 from ..insight.interpretation import Answer
-from ..insight.mcnemar import SIGNIFICANT, McNemar
 from ..interval import Accuracy
+from ..models.mcnemar import SIGNIFICANT, McNemar
 from ..words import NO_BREAK, SPLIT_WORDS, in_time, percent, span, visible
 from . import charts
 from .charts import Curve, Estimate

@@ -12,7 +12,6 @@ import numpy as np
 from ..errors import RequestError
 from ..insight.doctor import Diagnosis, examine
 from ..insight.interpretation import ClassScore, Confused, Interpretation
-from ..insight.mcnemar import McNemar
 from ..insight.record import Record
 from ..interval import Accuracy
 from ..training.result import TrainingResult
@@ -74,7 +73,7 @@ class Contents:
                 "Nothing was trained past it."
             )
             return Verdict("baseline", text)
-        test = McNemar.of(self.answers.right, self.result.baselines[self.split].right)
+        test = self.result.against_baseline(self.split)
         p = "less than 0.0001" if test.p_value < 1e-4 else f"{test.p_value:.2g}"
         reason = (
             f"Of the pictures that only one of them got right, the network had {test.only_first:,} and the baseline "

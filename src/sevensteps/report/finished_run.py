@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import RequestError, as_written
 from ..insight.interpretation import Answer
-from ..insight.mcnemar import McNemar
 from ..insight.record import recorded_answers
 from ..interval import Accuracy
+from ..models.mcnemar import McNemar
 from ..training.plan import BASELINE
 from ..training.run_folder import RunFolder
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ..data.check import Finding
 from ..data.dataloaders import DataLoaders
 from ..models.evaluation import Evaluation
+from ..models.mcnemar import McNemar
 from ..models.model_folder import ModelFolder, default_card
 from ..models.pixel_similarity import PixelSimilarity
 from ..words import finite
@@ -65,12 +66,6 @@ class Baseline(NamedTuple):
     evaluation: Evaluation
     right: torch.Tensor
 
-    def to_dict(self, scored: Scored) -> dict[str, Any]:
-        """As it stands in JSON, with how many pictures only one of the two names rightly."""
-        right = scored.preds.argmax(1) == scored.targets
-        only = {"only_network": int((right & ~self.right).sum()), "only_baseline": int((self.right & ~right).sum())}
-        return self.evaluation.to_dict() | only
-
 
 @dataclass
 class TrainingResult:
@@ -97,6 +92,11 @@ class TrainingResult:
         """Whether the model is pixel similarity itself, and nothing was trained."""
         return self.model.model is self.similarity
 
+    def against_baseline(self, split: str) -> McNemar:
+        """How many pictures of a split only the network names rightly, and how many only the baseline does."""
+        preds, targets, _ = self.scored[split]
+        return McNemar.of(preds.argmax(1) == targets, self.baselines[split].right)
+
     def write(self) -> None:
         """Write its figures, every answer and the model card into the run's folder. Raises `StorageError`."""
         rows: list[list[Any]] = []
@@ -117,7 +117,7 @@ class TrainingResult:
 
     def to_dict(self) -> dict[str, Any]:
         """As `result.json` has it, and `--json` prints it."""
-        baselines = {split: baseline.to_dict(self.scored[split]) for split, baseline in self.baselines.items()}
+        baselines = {split: self._baseline_facts(split) for split in self.baselines}
         counts = {split: loader.n for split, loader in self.dls.splits.items()}
         facts: dict[str, Any] = {
             "run": str(self.run.path),
@@ -137,3 +137,8 @@ class TrainingResult:
             facts[split] = scored.evaluation.to_dict()
         facts["baseline"] |= baselines
         return facts
+
+    def _baseline_facts(self, split: str) -> dict[str, Any]:
+        test = self.against_baseline(split)
+        only = {"only_network": test.only_first, "only_baseline": test.only_second}
+        return self.baselines[split].evaluation.to_dict() | only
