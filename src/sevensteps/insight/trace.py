@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..training.keepers import length_of
+from ..training.keepers import gradient_norm
 from ..training.layer_log import layer_of
 from ..words import finite
 from .autograd import Node
@@ -170,7 +170,7 @@ class Trace:
     @property
     def gradient_norm(self) -> float:
         """The length of the whole gradient, calculated as for the record of a run on the CPU."""
-        return length_of(list(self.gradients.values()))
+        return gradient_norm(list(self.gradients.values()))
 
     @cached_property
     def is_plain(self) -> bool:

@@ -28,12 +28,12 @@ LETTERS = string.ascii_uppercase
 BRAND = '<p class="brand"><b>sevensteps</b> comparison</p>'
 KINDS = 8  # of lines, by colour and dashes; after that they repeat, and the letters tell
 LONGEST = 22  # characters of a run's name in a chart
-OF_DATA = {
+OF_DATA = {  # options that choose the pictures, with their defaults
     "data": "the embedded digits",
     "seed": "0",
     "drop_leaks": "False",
     "follow_links": "False",
-}  # options that choose the pictures
+}
 
 
 class Row(NamedTuple):
@@ -56,7 +56,7 @@ class Duel(NamedTuple):
 
     letter: str
     test: McNemar
-    p_value: float  # corrected for as many duels as there are
+    p_value: float  # corrected for all pairs of runs
 
     @property
     def verdict(self) -> str:

@@ -67,7 +67,7 @@ class StepRow(NamedTuple):
     gradient_norm: float
 
 
-def length_of(grads: list[Tensor]) -> float:
+def gradient_norm(grads: list[Tensor]) -> float:
     """The L2 norm of a whole gradient, on the CPU: of each tensor in float32, of all of them in float64."""
     norm = math.hypot(*(each.item() for each in torch._foreach_norm(grads)))
     if not math.isfinite(norm):  # a square may be too large for float32, and nothing else
@@ -96,7 +96,7 @@ class StepLog(Callback):
                 (learn.epoch, learn.loss.detach(), learn.lr, torch.stack(torch._foreach_norm(grads)), pictures)
             )
             return
-        self._note(learn.epoch, learn.loss.item(), learn.lr, length_of(grads), pictures)
+        self._note(learn.epoch, learn.loss.item(), learn.lr, gradient_norm(grads), pictures)
 
     def to_state(self) -> list[StepRow]:
         """For a checkpoint: all rows so far."""
